@@ -1,0 +1,164 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+)
+
+// The cloud does not say which order a new machine answers. Orders of one size are therefore interchangeable: machines
+// that belong to nobody are given to the VPSieNodes that wait for that size, in a total order, and nobody ever gives one back.
+
+type claimant struct {
+	uid  types.UID
+	name string
+}
+
+// claims remembers what this process has given out, because the objects it reads may not show it yet.
+type claims struct {
+	mu   sync.Mutex
+	held map[string]claimant // by instance identifier
+}
+
+// claim returns the machine that belongs to vn, empty while there is none.
+func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := owners(all)
+	for id, holder := range c.held {
+		taken[id] = holder
+	}
+	for id, holder := range taken {
+		if holder.uid == vn.UID {
+			return id
+		}
+	}
+	waiting := slices.DeleteFunc(slices.Clone(all), func(n v1alpha1.VPSieNode) bool {
+		return n.UID == vn.UID || holds(taken, n.UID)
+	})
+	id := assign(append(waiting, *vn), taken, inventory)[vn.UID]
+	if id != "" {
+		c.held[id] = claimant{uid: vn.UID, name: vn.Name}
+	}
+	return id
+}
+
+func (c *claims) release(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, holder := range c.held {
+		if holder.uid == uid {
+			delete(c.held, id)
+		}
+	}
+}
+
+func holds(taken map[string]claimant, uid types.UID) bool {
+	for _, holder := range taken {
+		if holder.uid == uid {
+			return true
+		}
+	}
+	return false
+}
+
+// owners returns who holds which machine according to the objects.
+func owners(all []v1alpha1.VPSieNode) map[string]claimant {
+	taken := map[string]claimant{}
+	for i := range all {
+		if id := all[i].Status.InstanceID; id != "" {
+			taken[id] = claimant{uid: all[i].UID, name: all[i].Name}
+		}
+	}
+	return taken
+}
+
+// assign gives each machine that belongs to nobody to the first VPSieNode that may have ordered it. Those whose order was accepted come
+// before those whose order may not have been sent, and those before the failed and the deleted: these only need to be told what to
+// release.
+func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory) map[types.UID]string {
+	waiting := slices.DeleteFunc(slices.Clone(all), func(n v1alpha1.VPSieNode) bool {
+		return n.Status.Order == nil || n.Status.InstanceID != ""
+	})
+	slices.SortFunc(waiting, func(a, b v1alpha1.VPSieNode) int {
+		return cmp.Or(
+			cmp.Compare(urgency(a), urgency(b)),
+			a.Status.Order.Time.Compare(b.Status.Order.Time.Time),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+	given := map[types.UID]string{}
+	for _, instance := range inventory.Instances {
+		if _, ok := taken[instance.ID]; ok {
+			continue
+		}
+		for _, n := range waiting {
+			if given[n.UID] == "" && mayBe(n, instance) {
+				given[n.UID] = instance.ID
+				break
+			}
+		}
+	}
+	return given
+}
+
+func urgency(n v1alpha1.VPSieNode) int {
+	switch {
+	case !n.DeletionTimestamp.IsZero() || n.Status.Phase == v1alpha1.PhaseFailed:
+		return 2
+	case n.Status.Order.State == v1alpha1.OrderAccepted:
+		return 0
+	default:
+		return 1
+	}
+}
+
+func mayBe(n v1alpha1.VPSieNode, instance cloudprovider.Instance) bool {
+	return instance.Matches(n.Status.Order.Offering) && !slices.Contains(n.Status.Order.Seen, instance.ID)
+}
+
+// strangers returns the machines that belong to no VPSieNode: none of them can be the answer to an order yet to be sent.
+func strangers(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) []string {
+	taken := owners(all)
+	var ids []string
+	for _, instance := range inventory.Instances {
+		if _, ok := taken[instance.ID]; !ok {
+			ids = append(ids, instance.ID)
+		}
+	}
+	return ids
+}
+
+// sendings remembers which order records were written by this process and not yet sent. A record without a memory was written
+// before a restart, and nobody knows whether it was sent.
+type sendings struct {
+	mu      sync.Mutex
+	pending map[types.UID][]time.Time // of records; several when a write was refused because the copy was stale
+}
+
+func (s *sendings) prepare(uid types.UID, record time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending == nil {
+		s.pending = map[types.UID][]time.Time{}
+	}
+	s.pending[uid] = append(s.pending[uid], record)
+}
+
+// take says whether the order of that record may be sent, once.
+func (s *sendings) take(uid types.UID, record time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	prepared := slices.ContainsFunc(s.pending[uid], record.Equal)
+	delete(s.pending, uid)
+	return prepared
+}

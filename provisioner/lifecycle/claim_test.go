@@ -1,0 +1,139 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func waiting(name, offering string, state v1alpha1.OrderState, after time.Duration, seen ...string) v1alpha1.VPSieNode {
+	return v1alpha1.VPSieNode{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)},
+		Status: v1alpha1.VPSieNodeStatus{
+			Phase: v1alpha1.PhaseProvisioning,
+			Order: &v1alpha1.OrderRecord{Offering: offering, State: state, Time: metav1.NewMicroTime(noon.Add(after)), Attempt: 1, Seen: seen},
+		},
+	}
+}
+
+func failed(node v1alpha1.VPSieNode) v1alpha1.VPSieNode {
+	node.Status.Phase = v1alpha1.PhaseFailed
+	return node
+}
+
+func holding(name, id string) v1alpha1.VPSieNode {
+	node := waiting(name, "2", v1alpha1.OrderAccepted, 0)
+	node.Status.InstanceID = id
+	return node
+}
+
+func instances(ids ...string) cloudprovider.Inventory {
+	inventory := cloudprovider.Inventory{ReadAt: noon.Add(time.Hour)}
+	for _, id := range ids {
+		inventory.Instances = append(inventory.Instances, cloudprovider.Instance{ID: id, Hostname: "host-" + id, OfferingIDs: []string{"2"}})
+	}
+	return inventory
+}
+
+func TestAssign(t *testing.T) {
+	const accepted, unknown, recorded = v1alpha1.OrderAccepted, v1alpha1.OrderUnknown, v1alpha1.OrderRecorded
+	cases := map[string]struct {
+		nodes     []v1alpha1.VPSieNode
+		inventory cloudprovider.Inventory
+		want      map[types.UID]string
+	}{
+		"the oldest order of the size gets the first machine": {
+			// The names sort against the times, so that sorting by name cannot pass.
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 2*time.Second), waiting("b", "2", accepted, time.Second)}, inventory: instances("x"),
+			want: map[types.UID]string{"b": "x"},
+		},
+		"orders of the same time are served by name": {
+			nodes: []v1alpha1.VPSieNode{waiting("b", "2", accepted, 0), waiting("a", "2", accepted, 0)}, inventory: instances("x", "y"),
+			want: map[types.UID]string{"a": "x", "b": "y"},
+		},
+		"a machine of another size is nobody's": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "3", accepted, 0)}, inventory: instances("x"), want: map[types.UID]string{},
+		},
+		"a machine that was there before the order is not its answer": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 0, "x")}, inventory: instances("x"), want: map[types.UID]string{},
+		},
+		"a machine that belongs to somebody is not given again": {
+			nodes: []v1alpha1.VPSieNode{holding("b", "x"), waiting("a", "2", accepted, 0)}, inventory: instances("x"), want: map[types.UID]string{},
+		},
+		"an accepted order is served before an older one whose reply was lost": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", unknown, 0), waiting("b", "2", accepted, time.Second)}, inventory: instances("x"),
+			want: map[types.UID]string{"b": "x"},
+		},
+		"an order that was perhaps never sent still gets what nobody else ordered": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", recorded, 0), waiting("b", "2", accepted, time.Second)}, inventory: instances("x", "y"),
+			want: map[types.UID]string{"b": "x", "a": "y"},
+		},
+		"a failed VPSieNode gets a machine only when no living one waits for it": {
+			nodes: []v1alpha1.VPSieNode{failed(waiting("a", "2", accepted, 0)), waiting("b", "2", unknown, time.Second)}, inventory: instances("x"),
+			want: map[types.UID]string{"b": "x"},
+		},
+		"a failed VPSieNode gets the late machine, to release it": {
+			nodes: []v1alpha1.VPSieNode{failed(waiting("a", "2", accepted, 0))}, inventory: instances("x"), want: map[types.UID]string{"a": "x"},
+		},
+		"a VPSieNode that ordered nothing gets nothing": {
+			nodes: []v1alpha1.VPSieNode{{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a"}}}, inventory: instances("x"), want: map[types.UID]string{},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := assign(tc.nodes, owners(tc.nodes), tc.inventory)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("assignment (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAMachineIsGivenOnceAlthoughTheWatchesAreBehind(t *testing.T) {
+	c := &claims{held: map[string]claimant{}}
+	first, second := waiting("a", "2", v1alpha1.OrderAccepted, 0), waiting("b", "2", v1alpha1.OrderAccepted, time.Second)
+	stale := []v1alpha1.VPSieNode{first, second} // what both see: neither shows its claim
+	if got := c.claim(&first, stale, instances("x")); got != "x" {
+		t.Fatalf("the first claim got %q, want x", got)
+	}
+	if got := c.claim(&second, stale, instances("x")); got != "" {
+		t.Errorf("the second claim got %q, want nothing", got)
+	}
+	// A machine that sorts before the first must not change hands either.
+	if got := c.claim(&second, stale, instances("w", "x")); got != "w" {
+		t.Errorf("the second claim got %q, want w", got)
+	}
+	if got := c.claim(&first, stale, instances("w", "x")); got != "x" {
+		t.Errorf("the first claim got %q when asked again, want x", got)
+	}
+}
+
+func TestAnOrderIsSentOnceAndOnlyByTheProcessThatWroteItDown(t *testing.T) {
+	s := &sendings{}
+	if s.take("a", noon) {
+		t.Error("an order that another process wrote down was sent")
+	}
+	s.prepare("a", noon)
+	s.prepare("a", noon.Add(time.Second)) // from a stale copy; its write was refused
+	if s.take("a", noon.Add(time.Minute)) {
+		t.Error("an order was sent for a record that this process did not write")
+	}
+	s.prepare("a", noon)
+	if !s.take("a", noon) {
+		t.Error("the order was not sent")
+	}
+	if s.take("a", noon) {
+		t.Error("the order was sent twice")
+	}
+}

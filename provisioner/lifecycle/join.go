@@ -1,0 +1,280 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+)
+
+// Reasons of the events on a VPSieNode between its machine and its Node.
+const (
+	EventRegistered  = "Registered"          // labels, taints and the rest were put on the Node
+	EventInitialized = "Initialized"         // pods may run
+	EventSmaller     = "SmallerThanPromised" // the Node offers less than the plan counted on
+)
+
+const (
+	reasonWaitingForNode      = "WaitingForNode"
+	reasonRegistered          = "Registered"
+	reasonNotReady            = "NodeNotReady"
+	reasonStartupTaints       = "StartupTaints"
+	reasonResourcesMissing    = "ResourcesMissing"
+	reasonInitialized         = "Initialized"
+	reasonRegistrationTimeout = "RegistrationTimeout"
+	reasonInstanceGone        = "InstanceGone"
+	reasonNodeGone            = "NodeGone"
+)
+
+// join waits for the Node, makes it ours, and waits until pods may run on it.
+func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
+	if gone, wait, err := r.vanished(ctx, vn); err != nil || gone {
+		return wait, err
+	}
+	node, err := r.node(ctx, vn)
+	if err != nil {
+		return 0, err
+	}
+	if node == nil {
+		return r.awaitNode(vn)
+	}
+	vn.Status.NodeName = node.Name
+	if !meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) {
+		if err := r.register(ctx, vn, node); err != nil {
+			return 0, err
+		}
+	}
+	vn.Status.Allocatable = node.Status.Allocatable
+	return r.initialize(ctx, vn, node)
+}
+
+// vanished fails a VPSieNode whose machine is no longer in the inventory. One inventory that lacks it is not enough: the next one,
+// which is at least an interval younger, must lack it too.
+func (r *Reconciler) vanished(ctx context.Context, vn *v1alpha1.VPSieNode) (gone bool, wait time.Duration, err error) {
+	launched := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched)
+	if launched == nil || launched.Status == metav1.ConditionFalse {
+		return false, 0, nil
+	}
+	inventory, wait, err := r.inventories.after(ctx, launched.LastTransitionTime.Time)
+	if err != nil || wait > 0 {
+		// An outage of the cloud changes nothing for a Node that runs.
+		return false, 0, nil //nolint:nilerr // the next reconciliation asks again
+	}
+	_, found := inventory.Find(vn.Status.InstanceID)
+	switch {
+	case found && launched.Status == metav1.ConditionUnknown:
+		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", vn.Status.Hostname, vn.Status.InstanceID))
+	case found:
+	case launched.Status == metav1.ConditionTrue:
+		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reasonInstanceGone, "the machine is missing from VPSie's inventory; looking once more")
+		setTransition(vn, v1alpha1.ConditionLaunched, r.options.Clock.Now())
+		return true, r.options.InventoryInterval, nil
+	case r.options.Clock.Since(launched.LastTransitionTime.Time) >= r.options.OrderSettle:
+		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonInstanceGone, "the machine is gone from VPSie's inventory")
+		r.fail(vn, reasonInstanceGone, fmt.Sprintf("machine %s is gone from VPSie's inventory and was not released by us", vn.Status.InstanceID))
+		return true, 0, nil
+	default:
+		return true, r.options.InventoryInterval, nil
+	}
+	return false, 0, nil
+}
+
+// node returns the Node that the machine joined as, nil where there is none yet.
+func (r *Reconciler) node(ctx context.Context, vn *v1alpha1.VPSieNode) (*corev1.Node, error) {
+	name := cmp.Or(vn.Status.NodeName, strings.ToLower(vn.Status.Hostname))
+	if name == "" {
+		return nil, nil //nolint:nilnil // no name, no Node
+	}
+	node := &corev1.Node{}
+	err := r.kube.Get(ctx, client.ObjectKey{Name: name}, node)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // not there yet, or not any more
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading node %q: %w", name, err)
+	}
+	return node, nil
+}
+
+func (r *Reconciler) awaitNode(vn *v1alpha1.VPSieNode) (time.Duration, error) {
+	if meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) {
+		setCondition(vn, v1alpha1.ConditionInitialized, metav1.ConditionFalse, reasonNodeGone, fmt.Sprintf("node %q was deleted and has not come back", vn.Status.NodeName))
+		vn.Status.Phase = v1alpha1.PhaseJoining
+	} else {
+		vn.Status.Phase = v1alpha1.PhaseProvisioned
+		setCondition(vn, v1alpha1.ConditionRegistered, metav1.ConditionFalse, reasonWaitingForNode, fmt.Sprintf("waiting for node %q to join", vn.Status.Hostname))
+	}
+	return r.bounded(vn, fmt.Sprintf("node %q did not join within %s of the machine's appearance", vn.Status.Hostname, r.options.RegistrationTimeout))
+}
+
+// bounded fails the VPSieNode when the time to join is over, counted from the newest of its conditions that is True.
+func (r *Reconciler) bounded(vn *v1alpha1.VPSieNode, message string) (time.Duration, error) {
+	since := vn.CreationTimestamp.Time
+	for _, condition := range vn.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionLaunched || condition.Type == v1alpha1.ConditionInitialized {
+			if condition.LastTransitionTime.After(since) {
+				since = condition.LastTransitionTime.Time
+			}
+		}
+	}
+	left := r.options.RegistrationTimeout - r.options.Clock.Since(since)
+	if left > 0 {
+		return min(left, r.options.InventoryInterval*6), nil
+	}
+	r.fail(vn, reasonRegistrationTimeout, message)
+	return 0, nil
+}
+
+// register puts on the Node what VPSie cannot: labels, annotations, taints, provider ID and owner, and lifts the taint that kept pods away
+// until now, all in one write.
+func (r *Reconciler) register(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) error {
+	if other := node.Labels[v1alpha1.VPSieNodeLabel]; other != "" && other != vn.Name {
+		return fmt.Errorf("registering node %q: it already belongs to VPSieNode %q", node.Name, other)
+	}
+	if err := r.change(ctx, node, func(n *corev1.Node) { dress(n, vn) }); err != nil {
+		return fmt.Errorf("registering node %q: %w", node.Name, err)
+	}
+	vn.Status.Phase = v1alpha1.PhaseJoining
+	vn.Status.ProviderID = node.Spec.ProviderID
+	setCondition(vn, v1alpha1.ConditionRegistered, metav1.ConditionTrue, reasonRegistered, fmt.Sprintf("node %q carries its labels and taints", node.Name))
+	r.event(vn, corev1.EventTypeNormal, EventRegistered, "Register", "Node %s joined and carries its labels and taints", node.Name)
+	log.FromContext(ctx).Info("registered node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
+	return nil
+}
+
+// change writes a Node that its kubelet writes all the time too: what somebody else changed meanwhile is read again and kept.
+func (r *Reconciler) change(ctx context.Context, node *corev1.Node, change func(*corev1.Node)) error {
+	first := true
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if !first {
+			if err := r.kube.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
+				return err
+			}
+		}
+		first = false
+		before := node.DeepCopy()
+		change(node)
+		return r.kube.Patch(ctx, node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+}
+
+// dress gives the Node everything that its VPSieNode promises to the scheduler.
+func dress(node *corev1.Node, vn *v1alpha1.VPSieNode) {
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	hostname := node.Labels[corev1.LabelHostname]
+	maps.Copy(node.Labels, chosen(vn).Labels)
+	maps.Copy(node.Labels, vn.Spec.Labels)
+	node.Labels[corev1.LabelHostname] = cmp.Or(hostname, node.Name)
+	node.Labels[v1alpha1.ManagedLabel] = v1alpha1.ManagedValue
+	node.Labels[v1alpha1.NodeGroupLabel] = vn.Spec.NodeGroup
+	node.Labels[v1alpha1.VPSieNodeLabel] = vn.Name
+	maps.Copy(node.Annotations, vn.Spec.Annotations)
+	node.Annotations[v1alpha1.CreationReasonAnnotation] = string(vn.Spec.CreationReason)
+	node.Annotations[v1alpha1.VPSIDAnnotation] = vn.Status.InstanceID
+	node.Spec.ProviderID = cmp.Or(node.Spec.ProviderID, providerID(vn))
+	node.Spec.Taints = append(withoutHold(node.Spec.Taints), hold)
+	for _, taint := range slices.Concat(vn.Spec.Taints, vn.Spec.StartupTaints) {
+		want := corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: taint.Effect}
+		if !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) }) {
+			node.Spec.Taints = append(node.Spec.Taints, want)
+		}
+	}
+	owner := *metav1.NewControllerRef(vn, v1alpha1.GroupVersion.WithKind("VPSieNode"))
+	owner.BlockOwnerDeletion = nil
+	if metav1.GetControllerOf(node) == nil {
+		node.OwnerReferences = append(node.OwnerReferences, owner)
+	}
+}
+
+// initialize waits until the Node is Ready, its startup taints are gone and what was planned with can be allocated.
+func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (time.Duration, error) {
+	initialized := meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionInitialized)
+	reason, message := missing(vn, node)
+	if held(node) && (reason != reasonNotReady || r.heldTooLong(vn)) {
+		if err := r.admit(ctx, vn, node); err != nil {
+			return 0, err
+		}
+	}
+	if reason != "" {
+		if initialized && reason == reasonNotReady {
+			// It has been a Node and may be one again; what is to become of it is the disruption loop's to say.
+			vn.Status.Phase = v1alpha1.PhaseJoining
+			return r.options.InventoryInterval * 6, nil
+		}
+		if initialized {
+			return r.options.InventoryInterval * 6, nil
+		}
+		vn.Status.Phase = v1alpha1.PhaseJoining
+		setCondition(vn, v1alpha1.ConditionInitialized, metav1.ConditionFalse, reason, message)
+		return r.bounded(vn, fmt.Sprintf("node %q was not ready for pods within %s: %s", node.Name, r.options.RegistrationTimeout, message))
+	}
+	vn.Status.Phase = v1alpha1.PhaseReady
+	if !initialized {
+		setCondition(vn, v1alpha1.ConditionInitialized, metav1.ConditionTrue, reasonInitialized, fmt.Sprintf("node %q is ready for pods", node.Name))
+		r.event(vn, corev1.EventTypeNormal, EventInitialized, "Initialize", "Node %s is ready for pods", node.Name)
+		if smaller := shortfall(vn, node); smaller != "" {
+			r.event(vn, corev1.EventTypeWarning, EventSmaller, "Initialize", "Node %s offers less than %s promised: %s", node.Name, vn.Status.Offering, smaller)
+		}
+		r.metrics.ready(r.options.Clock.Since(vn.CreationTimestamp.Time))
+		log.FromContext(ctx).Info("initialized node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
+	}
+	return r.options.InventoryInterval * 12, nil
+}
+
+// missing says what the Node lacks before pods may run on it.
+func missing(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string) {
+	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	if !ready {
+		return reasonNotReady, fmt.Sprintf("node %q is not Ready", node.Name)
+	}
+	for _, startup := range vn.Spec.StartupTaints {
+		want := corev1.Taint{Key: startup.Key, Effect: startup.Effect}
+		if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) }) {
+			return reasonStartupTaints, fmt.Sprintf("startup taint %q is still on node %q", startup.Key, node.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(vn.Spec.Resources)) {
+		have := node.Status.Allocatable[name]
+		if have.IsZero() && !vn.Spec.Resources.Name(name, "").IsZero() {
+			return reasonResourcesMissing, fmt.Sprintf("node %q does not offer any %s yet", node.Name, name)
+		}
+	}
+	return "", ""
+}
+
+// shortfall says by how much the Node is smaller than the plan counted on. A shared-CPU machine may show less memory than was sold.
+func shortfall(vn *v1alpha1.VPSieNode, node *corev1.Node) string {
+	var short []string
+	promised := chosen(vn).Allocatable
+	for _, name := range slices.Sorted(maps.Keys(promised)) {
+		have, want := node.Status.Allocatable[name], promised[name]
+		if have.Cmp(want) < 0 {
+			short = append(short, fmt.Sprintf("%s %s instead of %s", name, have.String(), want.String()))
+		}
+	}
+	return strings.Join(short, ", ")
+}

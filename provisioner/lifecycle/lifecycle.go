@@ -1,0 +1,235 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lifecycle carries one VPSieNode from its order to a Node that runs pods, and back until its machine is gone
+// from the cloud's inventory. It never decides that a machine is needed or no longer needed.
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+)
+
+// Cloud is the part of a cloudprovider.Provider that a machine's life needs.
+type Cloud interface {
+	Order(context.Context, cloudprovider.Order) error
+	Inventory(context.Context) (cloudprovider.Inventory, error)
+	Release(ctx context.Context, instanceID string) error
+}
+
+// Drain makes one pass over a Node's pods and says whether none is left that must go, and what it waits for. A zero
+// deadline means that it may wait for ever.
+type Drain func(ctx context.Context, node *corev1.Node, deadline time.Time) (done bool, waiting []string, err error)
+
+// Options of a Reconciler. The zero value is right for production.
+type Options struct {
+	Clock               clock.PassiveClock
+	OrderSettle         time.Duration // how long an order of unknown outcome may take to show up; 2m
+	LaunchTimeout       time.Duration // how long an accepted order may take to show up; 15m
+	RegistrationTimeout time.Duration // how long a machine may take to join and become ready; 20m
+	FailedTTL           time.Duration // how long a failed VPSieNode is kept to be read; 30m
+	InventoryInterval   time.Duration // the least time between two reads of the inventory; 5s
+	Workers             int           // VPSieNodes that are worked on at the same time; 10
+	Registerer          prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	for _, d := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{&o.OrderSettle, 2 * time.Minute},
+		{&o.LaunchTimeout, 15 * time.Minute},
+		{&o.RegistrationTimeout, 20 * time.Minute},
+		{&o.FailedTTL, 30 * time.Minute},
+		{&o.InventoryInterval, 5 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+	if o.Workers == 0 {
+		o.Workers = 10
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	return o
+}
+
+// Reconciler carries VPSieNodes through their lives.
+type Reconciler struct {
+	kube        client.Client
+	cloud       Cloud
+	drain       Drain
+	recorder    events.EventRecorder
+	options     Options
+	inventories *inventories
+	claims      *claims
+	sending     *sendings
+	metrics     *metrics
+}
+
+// New returns a Reconciler. Of all writers, it alone writes the status of VPSieNodes.
+func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventRecorder, options Options) *Reconciler {
+	options = options.withDefaults()
+	m := newMetrics(options.Registerer)
+	return &Reconciler{
+		kube: kube, cloud: cloud, drain: drain, recorder: recorder, options: options, metrics: m,
+		inventories: &inventories{cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m},
+		claims:      &claims{held: map[string]claimant{}},
+		sending:     &sendings{},
+	}
+}
+
+// Reconcile takes the next step in the life of one VPSieNode.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	vn := &v1alpha1.VPSieNode{}
+	if err := r.kube.Get(ctx, request.NamespacedName, vn); err != nil {
+		r.metrics.forget(request.Name)
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if vn.DeletionTimestamp.IsZero() && controllerutil.AddFinalizer(vn, v1alpha1.VPSieNodeFinalizer) {
+		// Before anything is ordered: a machine without the finalizer would be forgotten when the object is deleted.
+		return reconcile.Result{}, r.patchMetadata(ctx, vn)
+	}
+	before := vn.DeepCopy()
+	wait, err := r.advance(ctx, vn)
+	released := errors.Is(err, errReleased)
+	if released {
+		err = nil
+	}
+	summarise(vn, r.options.Clock.Now())
+	err = errors.Join(err, r.saveStatus(ctx, before, vn))
+	if apierrors.IsConflict(err) {
+		// Computed from a copy that is no longer true; the watch brings the new one.
+		log.FromContext(ctx).V(1).Info("started again from a newer copy", "vpsieNode", klog.KObj(vn))
+		return reconcile.Result{RequeueAfter: 200 * time.Millisecond}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	r.metrics.observe(vn)
+	if released {
+		r.metrics.forget(vn.Name)
+		return reconcile.Result{}, r.dropFinalizer(ctx, vn)
+	}
+	return reconcile.Result{RequeueAfter: wait}, nil
+}
+
+// advance changes vn in memory and the world outside it; it returns how long to wait for the next step.
+func (r *Reconciler) advance(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
+	switch {
+	case !vn.DeletionTimestamp.IsZero():
+		return r.terminate(ctx, vn)
+	case vn.Status.Phase == v1alpha1.PhaseFailed:
+		return r.bury(ctx, vn)
+	case vn.Status.InstanceID == "":
+		return r.launch(ctx, vn)
+	default:
+		return r.join(ctx, vn)
+	}
+}
+
+func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieNode) error {
+	if equality.Semantic.DeepEqual(before.Status, vn.Status) {
+		return nil
+	}
+	// With the resource version: a step that was computed from a stale copy must not overwrite an order record. What became of an order
+	// that was sent is written in any case: nobody else knows it, and this is the only writer.
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if unanswered(before) && !unanswered(vn) {
+		patch = client.MergeFrom(before)
+	}
+	err := r.kube.Status().Patch(ctx, vn, patch)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the status of VPSieNode %q: %w", vn.Name, err)
+	}
+	return nil
+}
+
+// unanswered says whether the order is written down and nothing is known yet of what became of it.
+func unanswered(vn *v1alpha1.VPSieNode) bool {
+	return vn.Status.Order != nil && vn.Status.Order.State == v1alpha1.OrderRecorded
+}
+
+func (r *Reconciler) patchMetadata(ctx context.Context, vn *v1alpha1.VPSieNode) error {
+	before := vn.DeepCopy()
+	controllerutil.RemoveFinalizer(before, v1alpha1.VPSieNodeFinalizer)
+	if err := r.kube.Patch(ctx, vn, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("adding the finalizer to VPSieNode %q: %w", vn.Name, err)
+	}
+	return nil
+}
+
+func (r *Reconciler) dropFinalizer(ctx context.Context, vn *v1alpha1.VPSieNode) error {
+	before := vn.DeepCopy()
+	if !controllerutil.RemoveFinalizer(vn, v1alpha1.VPSieNodeFinalizer) {
+		return nil
+	}
+	err := r.kube.Patch(ctx, vn, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("removing the finalizer of VPSieNode %q: %w", vn.Name, err)
+	}
+	r.claims.release(vn.UID)
+	return nil
+}
+
+func (r *Reconciler) event(vn *v1alpha1.VPSieNode, kind, reason, action, note string, args ...any) {
+	r.recorder.Eventf(vn, nil, kind, reason, action, note, args...)
+}
+
+// SetupWithManager registers the Reconciler. It runs under leader election, as everything that acts does.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("lifecycle").
+		For(&v1alpha1.VPSieNode{}).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.owner)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.options.Workers,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),
+		}).
+		Complete(r)
+}
+
+// owner returns the VPSieNode that a Node belongs to. A Node that has just joined carries no label of ours, only the machine's name.
+func (r *Reconciler) owner(ctx context.Context, node client.Object) []reconcile.Request {
+	if name := node.GetLabels()[v1alpha1.VPSieNodeLabel]; name != "" {
+		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
+	}
+	all, err := r.all(ctx)
+	if err != nil {
+		return nil
+	}
+	for i := range all {
+		if strings.EqualFold(all[i].Status.Hostname, node.GetName()) {
+			return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(&all[i])}}
+		}
+	}
+	return nil
+}
