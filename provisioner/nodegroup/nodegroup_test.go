@@ -1,0 +1,203 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package nodegroup
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+)
+
+type cloud struct {
+	ready     error
+	offerings []scheduling.Offering
+}
+
+func (c cloud) Ready(context.Context) error                              { return c.ready }
+func (c cloud) Offerings(context.Context) ([]scheduling.Offering, error) { return c.offerings, nil }
+
+func shop() cloud {
+	return cloud{offerings: []scheduling.Offering{{
+		ID: "2", Name: "Professional", Datacenter: "hel", Zone: "hel", Region: "hel", Arch: "amd64", CPUMilli: 4000, MemoryMiB: 8192, DiskGiB: 160,
+		Price: scheduling.PerMonth(48), Available: true,
+	}}}
+}
+
+func group(change func(*v1alpha1.NodeGroup)) *v1alpha1.NodeGroup {
+	ng := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{
+		Name: "general", UID: "ng", Labels: map[string]string{v1alpha1.ManagedLabel: "true"}, Finalizers: []string{v1alpha1.NodeGroupFinalizer},
+	}}
+	if change != nil {
+		change(ng)
+	}
+	return ng
+}
+
+func member(name, group string, phase v1alpha1.VPSieNodePhase) *v1alpha1.VPSieNode {
+	return &v1alpha1.VPSieNode{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid", Finalizers: []string{v1alpha1.VPSieNodeFinalizer}},
+		Spec: v1alpha1.VPSieNodeSpec{NodeGroup: group, Offerings: []v1alpha1.OfferingChoice{{
+			ID: "2", Name: "Professional", PricePerHour: "0.0667", Capacity: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi")},
+		}}},
+		Status: v1alpha1.VPSieNodeStatus{Phase: phase},
+	}
+}
+
+func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (client.Client, *v1alpha1.NodeGroup) {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	kube := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.NodeGroup{}).WithObjects(objects...).Build()
+	r := New(kube, cloud, events.NewFakeRecorder(100), Options{Registerer: registry})
+	if _, err := r.Reconcile(context.Background(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "general"}}); err != nil {
+		t.Fatal(err)
+	}
+	ng := &v1alpha1.NodeGroup{}
+	if err := kube.Get(context.Background(), client.ObjectKey{Name: "general"}, ng); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return kube, ng
+}
+
+func TestConditions(t *testing.T) {
+	wrong := cloudprovider.Errorf(cloudprovider.GiveUp, "Unauthorized", `Secret "kube-system/vpsie-secret": VPSie refuses the token`)
+	cases := map[string]struct {
+		cloud  cloud
+		change func(*v1alpha1.NodeGroup)
+		nodes  []client.Object
+		kind   string
+		want   string // status reason: part of the message
+	}{
+		"a pool that works is Ready": {cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Ready: 0 of 0 machines are ready"},
+		"a pool without the label says how to add it": {
+			cloud: shop(), change: func(ng *v1alpha1.NodeGroup) { ng.Labels = nil }, kind: v1alpha1.ConditionManaged,
+			want: "False LabelMissing: nothing is done for this NodeGroup; run: kubectl label nodegroup general autoscaler.vpsie.com/managed=true",
+		},
+		"wrong credentials are named": {
+			cloud: cloud{ready: wrong}, kind: v1alpha1.ConditionReady, want: `False Unauthorized: Secret "kube-system/vpsie-secret": VPSie refuses the token`,
+		},
+		"constraints that no offering meets are named": {
+			cloud: shop(), kind: v1alpha1.ConditionOfferingsFound, want: "False NoOffering: no offering meets the constraints: ",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Offerings = []string{"Gigantic"} },
+		},
+		"an unknown datacenter is named": {
+			cloud: shop(), kind: v1alpha1.ConditionReady, want: "mars",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Datacenter = "mars" },
+		},
+		"a pool at its limit says which": {
+			cloud: shop(), kind: v1alpha1.ConditionWithinLimits, want: "False AtLimit: spec.maxNodes 1 is reached; raise it to let the pool grow",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MaxNodes = ptr.To[int32](1) }, nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady)},
+		},
+		"a cost limit counts too": {
+			cloud: shop(), kind: v1alpha1.ConditionWithinLimits, want: "False AtLimit: spec.limits.costPerHour 0.05 is reached",
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: ptr.To(v1alpha1.Price("0.05"))}
+			},
+			nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady)},
+		},
+		"a reached limit does not make it unready": {
+			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Ready: 1 of 1 machines are ready",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MaxNodes = ptr.To[int32](1) }, nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady)},
+		},
+		"a paused pool says so": {
+			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Paused: spec.paused is All",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.Paused = v1alpha1.PauseAll },
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, ng := reconciled(t, tc.cloud, prometheus.NewRegistry(), append(tc.nodes, group(tc.change))...)
+			c := meta.FindStatusCondition(ng.Status.Conditions, tc.kind)
+			if c == nil {
+				t.Fatalf("there is no condition %s; have %v", tc.kind, ng.Status.Conditions)
+			}
+			if got := string(c.Status) + " " + c.Reason + ": " + c.Message; !strings.Contains(got, tc.want) {
+				t.Errorf("condition is %q, want it to say %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCounts(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	_, ng := reconciled(t, shop(), registry, group(nil),
+		member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseJoining), member("c", "general", v1alpha1.PhaseFailed),
+		member("d", "other", v1alpha1.PhaseReady))
+	type counts struct {
+		Nodes, Ready, Failed int32
+		CPU, Memory          string
+		Cost                 v1alpha1.Price
+	}
+	got := counts{ng.Status.Nodes, ng.Status.ReadyNodes, ng.Status.FailedNodes, ng.Status.Resources.Cpu().String(), ng.Status.Resources.Memory().String(), ng.Status.CostPerHour}
+	if diff := cmp.Diff(counts{2, 1, 1, "8", "16Gi", "0.1334"}, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	want := `
+		# HELP vpsie_autoscaler_nodegroup_nodes Machines of a node group, by state: ready, starting (ordered or joining) or failed.
+		# TYPE vpsie_autoscaler_nodegroup_nodes gauge
+		vpsie_autoscaler_nodegroup_nodes{nodegroup="general",state="failed"} 1
+		vpsie_autoscaler_nodegroup_nodes{nodegroup="general",state="ready"} 1
+		vpsie_autoscaler_nodegroup_nodes{nodegroup="general",state="starting"} 1
+	`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "vpsie_autoscaler_nodegroup_nodes"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADeletedPool(t *testing.T) {
+	deleted := group(func(ng *v1alpha1.NodeGroup) { ng.DeletionTimestamp = ptr.To(metav1.Now()) })
+	t.Run("refuses to go before its machines, and removes only its own", func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		kube, ng := reconciled(t, shop(), registry, deleted.DeepCopy(), member("mine", "general", v1alpha1.PhaseReady), member("other", "elsewhere", v1alpha1.PhaseReady))
+		if len(ng.Finalizers) != 1 {
+			t.Error("the pool let go while a machine of it exists")
+		}
+		for name, leaving := range map[string]bool{"mine": true, "other": false} {
+			vn := &v1alpha1.VPSieNode{}
+			if err := kube.Get(context.Background(), client.ObjectKey{Name: name}, vn); err != nil {
+				t.Fatal(err)
+			}
+			if got := !vn.DeletionTimestamp.IsZero(); got != leaving {
+				t.Errorf("VPSieNode %s is leaving: %v, want %v", name, got, leaving)
+			}
+		}
+	})
+	t.Run("goes when the last machine is gone, with its series", func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		_, ng := reconciled(t, shop(), registry, deleted.DeepCopy(), member("other", "elsewhere", v1alpha1.PhaseReady))
+		if ng.Name != "" {
+			t.Errorf("the pool is still there with finalizers %v", ng.Finalizers)
+		}
+		if got := testutil.CollectAndCount(registry); got != 0 {
+			t.Errorf("%d series are left", got)
+		}
+	})
+}
+
+func TestAPoolThatIsNotOursGetsNoFinalizer(t *testing.T) {
+	_, ng := reconciled(t, shop(), prometheus.NewRegistry(), group(func(ng *v1alpha1.NodeGroup) { ng.Labels, ng.Finalizers = nil, nil }))
+	if len(ng.Finalizers) != 0 {
+		t.Errorf("finalizers are %v, want none", ng.Finalizers)
+	}
+}
