@@ -1,0 +1,259 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package state turns the watched objects of a cluster into a Picture: machines with their nodes and pods, pools with
+// what they use, and the snapshot that plans are made on. It never asks the cloud and never changes an object.
+package state
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// Cluster makes Pictures from a reader that is kept current by watches.
+type Cluster struct {
+	reader client.Reader
+	clock  clock.PassiveClock
+}
+
+// New returns a Cluster that reads from reader, which should be backed by informers: every Picture lists everything.
+func New(reader client.Reader, clock clock.PassiveClock) *Cluster {
+	return &Cluster{reader: reader, clock: clock}
+}
+
+// Machine is a VPSieNode with the Node it became and what is bound to that.
+type Machine struct {
+	VPSieNode *v1alpha1.VPSieNode
+	Node      *corev1.Node  // nil until it joined
+	Pods      []*corev1.Pod // bound and not terminated, by namespace and name
+}
+
+// Initialized says whether pods may be bound to the machine.
+func (m Machine) Initialized() bool {
+	return m.Node != nil && meta.IsStatusConditionTrue(m.VPSieNode.Status.Conditions, v1alpha1.ConditionInitialized)
+}
+
+// Name returns what the machine is called in a Picture's Snapshot: its Node's name, and before it has one the VPSieNode's.
+func (m Machine) Name() string {
+	if m.Node != nil {
+		return m.Node.Name
+	}
+	return m.VPSieNode.Name
+}
+
+// Promised returns, for each pod that a machine was bought for, that machine's name in the Snapshot. Planning again without
+// it would move pods about among machines that are on their way, and buy more for those that no longer find room.
+func (p *Picture) Promised() map[types.NamespacedName]string {
+	promised := map[types.NamespacedName]string{}
+	for _, m := range p.Machines {
+		for key := range strings.SplitSeq(m.VPSieNode.Annotations[v1alpha1.PodsAnnotation], ",") {
+			if namespace, name, ok := strings.Cut(key, "/"); ok {
+				promised[types.NamespacedName{Namespace: namespace, Name: name}] = m.Name()
+			}
+		}
+	}
+	return promised
+}
+
+// Picture is the cluster at one time. Its objects are shared with the watches and must not be changed; its Snapshot belongs to
+// the caller alone.
+type Picture struct {
+	TakenAt              time.Time
+	Snapshot             *snapshot.Snapshot
+	NodeGroups           []*v1alpha1.NodeGroup  // by name
+	Machines             []Machine              // by name of the VPSieNode
+	Disruptions          []*v1alpha1.Disruption // by name
+	Pending              []*corev1.Pod          // that kube-scheduler could not place, by namespace and name
+	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
+}
+
+// Snapshot returns a new Picture.
+func (c *Cluster) Snapshot(ctx context.Context) (*Picture, error) {
+	objects, err := c.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Picture{
+		TakenAt:              c.clock.Now(),
+		NodeGroups:           objects.nodeGroups,
+		Disruptions:          objects.disruptions,
+		PodDisruptionBudgets: objects.PodDisruptionBudgets,
+	}
+	podsOn := map[string][]*corev1.Pod{}
+	for _, pod := range objects.Pods {
+		if pod.Spec.NodeName != "" {
+			podsOn[pod.Spec.NodeName] = append(podsOn[pod.Spec.NodeName], pod)
+		} else if Unschedulable(pod) {
+			p.Pending = append(p.Pending, pod)
+		}
+	}
+	p.Machines = machines(objects.vpsieNodes, objects.Nodes, podsOn)
+	objects.Nodes, objects.VirtualNodes = standIns(objects.Nodes, p.Machines)
+	p.Snapshot, err = snapshot.New(objects.Objects)
+	if err != nil {
+		return nil, fmt.Errorf("building the snapshot: %w", err)
+	}
+	return p, nil
+}
+
+// Unschedulable says whether kube-scheduler tried to place the pod and found no node. The pods of a DaemonSet are not asked about: each belongs to a
+// node that is there already, and no other would help it.
+func Unschedulable(pod *corev1.Pod) bool {
+	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
+		return false
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "DaemonSet" {
+		return false
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled {
+			return condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable
+		}
+	}
+	return false
+}
+
+func machines(vpsieNodes []*v1alpha1.VPSieNode, nodes []*corev1.Node, podsOn map[string][]*corev1.Pod) []Machine {
+	byName := make(map[string]*corev1.Node, len(nodes))
+	for _, node := range nodes {
+		byName[node.Name] = node
+	}
+	result := make([]Machine, 0, len(vpsieNodes))
+	for _, vn := range vpsieNodes {
+		machine := Machine{VPSieNode: vn, Node: byName[NodeName(vn)]}
+		if machine.Node != nil {
+			machine.Pods = podsOn[machine.Node.Name]
+		}
+		result = append(result, machine)
+	}
+	return result
+}
+
+// NodeName returns the name that the Node of a VPSieNode has or will have, empty while it is not known.
+func NodeName(vn *v1alpha1.VPSieNode) string {
+	return cmp.Or(vn.Status.NodeName, strings.ToLower(vn.Status.Hostname))
+}
+
+// standIns replaces nodes that joined and are not initialized, and machines that have not joined, by what they will
+// look like: a node that is on its way must be planned with, or its pods would be bought for again.
+func standIns(nodes []*corev1.Node, machines []Machine) (real, virtual []*corev1.Node) {
+	replaced := map[string]bool{}
+	for _, m := range machines {
+		if m.Initialized() || !m.VPSieNode.DeletionTimestamp.IsZero() || m.VPSieNode.Status.Phase == v1alpha1.PhaseFailed {
+			continue
+		}
+		standIn := scheduling.VirtualNode(m.VPSieNode)
+		if m.Node != nil {
+			replaced[m.Node.Name] = true
+			adopt(standIn, m.Node)
+		}
+		virtual = append(virtual, standIn)
+	}
+	real = slices.DeleteFunc(slices.Clone(nodes), func(n *corev1.Node) bool { return replaced[n.Name] })
+	return real, virtual
+}
+
+// adopt gives a stand-in what the joined node is known to have.
+func adopt(standIn, node *corev1.Node) {
+	standIn.Name = node.Name
+	standIn.Labels[corev1.LabelHostname] = cmp.Or(node.Labels[corev1.LabelHostname], node.Name)
+	for name, quantity := range node.Status.Allocatable {
+		if !quantity.IsZero() {
+			standIn.Status.Allocatable[name] = quantity
+		}
+	}
+	standIn.Status.DeclaredFeatures = node.Status.DeclaredFeatures
+}
+
+// Groups returns the pools that the controller acts on, with what they use.
+func (p *Picture) Groups() []scheduling.Group {
+	var groups []scheduling.Group
+	for _, ng := range p.NodeGroups {
+		if !ng.Managed() || !ng.DeletionTimestamp.IsZero() {
+			continue
+		}
+		group := scheduling.Group{NodeGroup: ng}
+		for _, m := range p.Machines {
+			if m.VPSieNode.Spec.NodeGroup == ng.Name && Owned(m.VPSieNode) {
+				addUse(&group, m.VPSieNode)
+			}
+		}
+		groups = append(groups, group)
+	}
+	return groups
+}
+
+// Owned says whether the VPSieNode stands for a machine that is paid for, or may be.
+func Owned(vn *v1alpha1.VPSieNode) bool {
+	return vn.Status.Phase != v1alpha1.PhaseFailed
+}
+
+func addUse(group *scheduling.Group, vn *v1alpha1.VPSieNode) {
+	choice := Choice(vn)
+	group.Nodes++
+	group.CPUMilli += choice.Capacity.Cpu().MilliValue()
+	group.MemoryMiB += choice.Capacity.Memory().Value() >> 20
+	if price, err := scheduling.ParsePrice(cmp.Or(vn.Status.PricePerHour, choice.PricePerHour)); err == nil {
+		group.Cost += price
+	}
+}
+
+// Choice returns the offering that the VPSieNode was bought as; until that is known, the one it will most likely be.
+func Choice(vn *v1alpha1.VPSieNode) v1alpha1.OfferingChoice {
+	for _, choice := range vn.Spec.Offerings {
+		if vn.Status.Order != nil && choice.ID == vn.Status.Order.Offering {
+			return choice
+		}
+	}
+	if len(vn.Spec.Offerings) == 0 {
+		return v1alpha1.OfferingChoice{}
+	}
+	return vn.Spec.Offerings[0]
+}
+
+// Machine returns the machine of that name.
+func (p *Picture) Machine(name string) (Machine, bool) {
+	i, found := slices.BinarySearchFunc(p.Machines, name, func(m Machine, name string) int {
+		return cmp.Compare(m.VPSieNode.Name, name)
+	})
+	if !found {
+		return Machine{}, false
+	}
+	return p.Machines[i], true
+}
+
+// NodeGroup returns the pool of that name, nil where there is none.
+func (p *Picture) NodeGroup(name string) *v1alpha1.NodeGroup {
+	for _, ng := range p.NodeGroups {
+		if ng.Name == name {
+			return ng
+		}
+	}
+	return nil
+}
+
+// Pod returns the pod of that name among all that are not terminated, nil where there is none.
+func (p *Picture) Pod(name types.NamespacedName) *corev1.Pod {
+	for _, pod := range p.Snapshot.Objects().Pods {
+		if pod.Namespace == name.Namespace && pod.Name == name.Name {
+			return pod
+		}
+	}
+	return nil
+}
