@@ -1,0 +1,239 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provisioner
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+)
+
+// order is one VPSieNode to create.
+type order struct {
+	name   string
+	launch scheduling.Launch
+	group  *v1alpha1.NodeGroup
+	reason v1alpha1.CreationReason
+}
+
+// ordersOf names the machines of a plan. The name follows from the pods that the machine is for, so that the same plan made twice
+// asks for the same object and the second creation is refused.
+func ordersOf(plan scheduling.Plan, picture *state.Picture) []order {
+	taken := names(picture)
+	var orders []order
+	for _, launch := range plan.Launches {
+		reason := v1alpha1.CreatedForHeadroom
+		var keys []string
+		for _, pod := range launch.Pods {
+			if scheduling.IsHeadroom(pod) {
+				keys = append(keys, pod.String())
+				continue
+			}
+			reason = v1alpha1.CreatedForPods
+			if p := picture.Pod(pod); p != nil {
+				keys = append(keys, string(p.UID))
+			}
+		}
+		slices.Sort(keys)
+		orders = append(orders, order{
+			name: freeName(launch.Group, keys, taken), launch: launch, reason: reason, group: picture.NodeGroup(launch.Group),
+		})
+	}
+	return orders
+}
+
+// minNodes orders the cheapest machine as often as a pool has fewer machines than it must.
+func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []scheduling.Offering, planned []order) []order {
+	taken := names(picture)
+	for _, o := range planned {
+		taken[o.name] = true
+	}
+	var orders []order
+	for _, group := range groups {
+		ng := group.NodeGroup
+		if ng.Spec.MinNodes == nil || pausedProvisioning(ng) {
+			continue
+		}
+		have := lasting(picture, ng.Name)
+		for _, o := range planned {
+			if o.launch.Group == ng.Name {
+				have++
+			}
+		}
+		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
+		eligible = slices.DeleteFunc(slices.Clone(eligible), func(o scheduling.Offering) bool { return !o.Available })
+		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0; have++ {
+			launch := scheduling.Launch{
+				Group: ng.Name, Offerings: eligible[:min(len(eligible), 8)],
+				Why: fmt.Sprintf("node group %q must have at least %d nodes; %s is the cheapest at %s per hour", ng.Name, *ng.Spec.MinNodes, eligible[0].Name, eligible[0].Price),
+			}
+			name := freeName(ng.Name, []string{"min-nodes"}, taken)
+			orders = append(orders, order{name: name, launch: launch, group: ng, reason: v1alpha1.CreatedForMinNodes})
+		}
+	}
+	return orders
+}
+
+// lasting counts the machines of a pool that are not failed and not leaving.
+func lasting(picture *state.Picture, group string) int {
+	count := 0
+	for _, m := range picture.Machines {
+		if m.VPSieNode.Spec.NodeGroup == group && state.Owned(m.VPSieNode) && m.VPSieNode.DeletionTimestamp.IsZero() {
+			count++
+		}
+	}
+	return count
+}
+
+func pausedProvisioning(ng *v1alpha1.NodeGroup) bool {
+	return ng.Spec.Paused == v1alpha1.PauseProvisioning || ng.Spec.Paused == v1alpha1.PauseAll
+}
+
+func names(picture *state.Picture) map[string]bool {
+	taken := make(map[string]bool, len(picture.Machines))
+	for _, m := range picture.Machines {
+		taken[m.VPSieNode.Name] = true
+	}
+	return taken
+}
+
+// freeName returns group-xxxxxxxx, where x is a hash of the keys and of the number of machines that were made for the same keys
+// and still exist: the first of them may have failed.
+func freeName(group string, keys []string, taken map[string]bool) string {
+	for attempt := 0; ; attempt++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", group, attempt, strings.Join(keys, "\n")))
+		name := group + "-" + hex.EncodeToString(sum[:4])
+		if !taken[name] {
+			taken[name] = true
+			return name
+		}
+	}
+}
+
+// maxNamedPods bounds the annotation that lists what a machine is for: no kubelet is asked to run more, and all annotations of an object
+// together may take 256 KiB.
+const maxNamedPods = 500
+
+// create writes the VPSieNode. The finalizer is there from the start: nothing may be ordered for an object that could
+// vanish.
+func (p *Provisioner) create(ctx context.Context, o order) error {
+	vn := &v1alpha1.VPSieNode{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: o.name,
+			Labels: map[string]string{
+				v1alpha1.ManagedLabel:   v1alpha1.ManagedValue,
+				v1alpha1.NodeGroupLabel: o.group.Name,
+			},
+			Annotations: map[string]string{
+				v1alpha1.CreationReasonAnnotation: string(o.reason),
+				v1alpha1.WhyAnnotation:            o.launch.Why,
+			},
+			Finalizers:      []string{v1alpha1.VPSieNodeFinalizer},
+			OwnerReferences: []metav1.OwnerReference{owner(o.group)},
+		},
+		Spec: scheduling.NodeSpec(o.group, o.launch, o.reason),
+	}
+	if pods := realPods(o.launch.Pods); len(pods) > 0 {
+		vn.Annotations[v1alpha1.PodsAnnotation] = strings.Join(pods[:min(len(pods), maxNamedPods)], ",")
+	}
+	err := p.kube.Create(ctx, vn)
+	if apierrors.IsAlreadyExists(err) {
+		return nil // made by an earlier plan for the same pods
+	}
+	if err != nil {
+		return fmt.Errorf("creating VPSieNode %q: %w", o.name, err)
+	}
+	p.expected[o.name] = p.options.Clock.Now()
+	p.metrics.launched(o.reason)
+	log.FromContext(ctx).Info("created VPSieNode", "vpsieNode", klog.KObj(vn), "offering", o.launch.Offerings[0].Name,
+		"pricePerHour", o.launch.Offerings[0].Price.String(), "why", o.launch.Why)
+	return nil
+}
+
+func owner(ng *v1alpha1.NodeGroup) metav1.OwnerReference {
+	ref := *metav1.NewControllerRef(ng, v1alpha1.GroupVersion.WithKind("NodeGroup"))
+	ref.BlockOwnerDeletion = nil
+	return ref
+}
+
+func realPods(pods []types.NamespacedName) []string {
+	var result []string
+	for _, pod := range pods {
+		if !scheduling.IsHeadroom(pod) {
+			result = append(result, pod.String())
+		}
+	}
+	slices.Sort(result)
+	return result
+}
+
+// expectations are VPSieNodes that were created and that the watches have not shown yet.
+type expectations map[string]time.Time
+
+// patience is how long the watches may be behind before planning goes on without them: the object was deleted meanwhile.
+const patience = 30 * time.Second
+
+func (e expectations) outstanding(picture *state.Picture, now time.Time) bool {
+	for name, created := range e {
+		if _, found := picture.Machine(name); found || now.Sub(created) > patience {
+			delete(e, name)
+		}
+	}
+	return len(e) > 0
+}
+
+// withoutHeld returns the pools that may grow, and why the others may not for now: one whose newest machines failed is left alone for
+// a while that doubles with each failure, or a cloud that refuses would be asked without end.
+func withoutHeld(picture *state.Picture, now time.Time) (groups []scheduling.Group, held map[string]string) {
+	held = map[string]string{}
+	for _, group := range picture.Groups() {
+		until, why := holdUntil(picture, group.NodeGroup.Name)
+		if now.Before(until) {
+			held[group.NodeGroup.Name] = fmt.Sprintf("node group %q is on hold until %s because %s", group.NodeGroup.Name, until.UTC().Format(time.TimeOnly+" MST"), why)
+			continue
+		}
+		groups = append(groups, group)
+	}
+	return groups, held
+}
+
+const (
+	holdFirst = 30 * time.Second
+	holdMost  = 10 * time.Minute
+)
+
+func holdUntil(picture *state.Picture, group string) (until time.Time, why string) {
+	failures := 0
+	var newest time.Time
+	for _, m := range picture.Machines {
+		if m.VPSieNode.Spec.NodeGroup != group || m.VPSieNode.Status.Phase != v1alpha1.PhaseFailed {
+			continue
+		}
+		failures++
+		for _, c := range m.VPSieNode.Status.Conditions {
+			if c.Status == metav1.ConditionFalse && c.Type != v1alpha1.ConditionReady && c.LastTransitionTime.After(newest) {
+				newest, why = c.LastTransitionTime.Time, fmt.Sprintf("VPSieNode %q failed: %s", m.VPSieNode.Name, cmp.Or(c.Message, c.Reason))
+			}
+		}
+	}
+	if failures == 0 {
+		return time.Time{}, ""
+	}
+	return newest.Add(min(holdFirst<<min(failures-1, 10), holdMost)), why
+}

@@ -1,0 +1,172 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provisioner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+)
+
+func machine(name string, phase v1alpha1.VPSieNodePhase, conditions ...metav1.Condition) state.Machine {
+	return state.Machine{VPSieNode: &v1alpha1.VPSieNode{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       v1alpha1.VPSieNodeSpec{NodeGroup: "general"},
+		Status:     v1alpha1.VPSieNodeStatus{Phase: phase, Conditions: conditions},
+	}}
+}
+
+func refusal(at time.Duration) metav1.Condition {
+	return metav1.Condition{
+		Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: "QuotaExceeded", Message: "the worker limit is reached",
+		LastTransitionTime: metav1.NewTime(noon.Add(at)),
+	}
+}
+
+func nodeGroup(change func(*v1alpha1.NodeGroup)) *v1alpha1.NodeGroup {
+	ng := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "general", Labels: map[string]string{v1alpha1.ManagedLabel: "true"}}}
+	if change != nil {
+		change(ng)
+	}
+	return ng
+}
+
+func TestNamesFollowFromThePods(t *testing.T) {
+	first := freeName("general", []string{"uid-1", "uid-2"}, map[string]bool{})
+	if again := freeName("general", []string{"uid-1", "uid-2"}, map[string]bool{}); again != first {
+		t.Errorf("the same pods gave %s and %s: the second plan would buy again", first, again)
+	}
+	if other := freeName("general", []string{"uid-1"}, map[string]bool{}); other == first {
+		t.Errorf("other pods gave the same name %s", other)
+	}
+	if after := freeName("general", []string{"uid-1", "uid-2"}, map[string]bool{first: true}); after == first {
+		t.Errorf("%s was given although it is taken", after)
+	}
+	if !strings.HasPrefix(first, "general-") || len(first) != len("general-")+8 {
+		t.Errorf("name is %q", first)
+	}
+}
+
+func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
+	cases := map[string]struct {
+		machines []state.Machine
+		after    time.Duration // since noon
+		want     map[string]string
+	}{
+		"without failures it may grow": {machines: []state.Machine{machine("a", v1alpha1.PhaseReady)}, want: map[string]string{}},
+		"one failure holds it for half a minute": {
+			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second,
+			want: map[string]string{"general": `node group "general" is on hold until 12:00:30 UTC because VPSieNode "a" failed: the worker limit is reached`},
+		},
+		"and no longer": {machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second, want: map[string]string{}},
+		"each further failure doubles it": {
+			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0)), machine("b", v1alpha1.PhaseFailed, refusal(time.Minute)), machine("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
+			after:    2 * time.Minute,
+			want:     map[string]string{"general": `node group "general" is on hold until 12:03:00 UTC because VPSieNode "b" failed: the worker limit is reached`},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{nodeGroup(nil)}, Machines: tc.machines}
+			groups, held := withoutHeld(picture, noon.Add(tc.after))
+			if diff := cmp.Diff(tc.want, held); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
+			if len(groups)+len(held) != 1 {
+				t.Errorf("%d groups may grow and %d are held, want one in all", len(groups), len(held))
+			}
+		})
+	}
+}
+
+func TestTheHoldIsBounded(t *testing.T) {
+	var machines []state.Machine
+	for _, name := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+		machines = append(machines, machine(name, v1alpha1.PhaseFailed, refusal(0)))
+	}
+	until, _ := holdUntil(&state.Picture{Machines: machines}, "general")
+	if want := noon.Add(10 * time.Minute); !until.Equal(want) {
+		t.Errorf("held until %s, want %s", until, want)
+	}
+}
+
+func offering(id, name string, price scheduling.Price, available bool) scheduling.Offering {
+	return scheduling.Offering{ID: id, Name: name, Datacenter: "hel", Zone: "hel", Region: "hel", Arch: "amd64", CPUMilli: 2000, MemoryMiB: 4096, DiskGiB: 80, Price: price, Available: available}
+}
+
+func TestMinNodes(t *testing.T) {
+	// The dearest sorts first by name, and the cheapest of all is out of stock.
+	offerings := []scheduling.Offering{offering("1", "a", 300, true), offering("2", "b", 100, true), offering("3", "c", 50, false)}
+	leaving := machine("leaving", v1alpha1.PhaseReady)
+	leaving.VPSieNode.DeletionTimestamp = &metav1.Time{Time: noon}
+	cases := map[string]struct {
+		change   func(*v1alpha1.NodeGroup)
+		machines []state.Machine
+		planned  int
+		want     int
+	}{
+		"none by default": {want: 0},
+		"as many as are missing": {
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](3) }, machines: []state.Machine{machine("a", v1alpha1.PhaseProvisioning)}, want: 2,
+		},
+		"failed and leaving machines do not count": {
+			change:   func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](1) },
+			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed), leaving}, want: 1,
+		},
+		"machines that are bought for pods count": {
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](2) }, planned: 1, want: 1,
+		},
+		"a paused pool gets none": {
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes, ng.Spec.Paused = ptr.To[int32](2), v1alpha1.PauseProvisioning
+			},
+			want: 0,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{nodeGroup(tc.change)}, Machines: tc.machines}
+			planned := make([]order, tc.planned)
+			for i := range planned {
+				planned[i] = order{name: "planned", launch: scheduling.Launch{Group: "general"}}
+			}
+			got := minNodes(picture, picture.Groups(), offerings, planned)
+			if len(got) != tc.want {
+				t.Fatalf("%d machines are ordered, want %d", len(got), tc.want)
+			}
+			names := map[string]bool{}
+			for _, o := range got {
+				names[o.name] = true
+				if o.launch.Offerings[0].Name != "b" || o.reason != v1alpha1.CreatedForMinNodes {
+					t.Errorf("ordered %s because of %s, want the cheapest in stock for min-nodes", o.launch.Offerings[0].Name, o.reason)
+				}
+			}
+			if len(names) != len(got) {
+				t.Errorf("names are %v, want them all different", names)
+			}
+		})
+	}
+}
+
+func TestPlanningWaitsForTheWatchesToShowTheLastPlan(t *testing.T) {
+	e := expectations{"general-1": noon}
+	if !e.outstanding(&state.Picture{}, noon.Add(time.Second)) {
+		t.Error("a VPSieNode that the watches do not show yet was not waited for")
+	}
+	if e.outstanding(&state.Picture{Machines: []state.Machine{machine("general-1", "")}}, noon.Add(time.Second)) {
+		t.Error("waited for a VPSieNode that is there")
+	}
+	e = expectations{"general-1": noon}
+	if e.outstanding(&state.Picture{}, noon.Add(time.Minute)) {
+		t.Error("waited for ever for a VPSieNode that was deleted meanwhile")
+	}
+}

@@ -1,0 +1,139 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package provisioner turns pods that kube-scheduler could not place into VPSieNodes, one for each machine to buy, and tells
+// each pod what is coming or why nothing is. It never buys anything itself and never removes anything.
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+)
+
+// Offers tells what can be bought.
+type Offers interface {
+	Offerings(context.Context) ([]scheduling.Offering, error)
+}
+
+// Options of a Provisioner. The zero value is right for production.
+type Options struct {
+	Clock      clock.PassiveClock
+	BatchIdle  time.Duration // a batch is closed when no new pod came for that long; 1s
+	BatchMax   time.Duration // or when its first pod has waited that long; 10s
+	Resync     time.Duration // the plan is made again at least that often while pods wait; 10s
+	Registerer prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.BatchIdle == 0 {
+		o.BatchIdle = time.Second
+	}
+	if o.BatchMax == 0 {
+		o.BatchMax = 10 * time.Second
+	}
+	if o.Resync == 0 {
+		o.Resync = 10 * time.Second
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	return o
+}
+
+// Provisioner makes plans and VPSieNodes. One goroutine drives it.
+type Provisioner struct {
+	kube     client.Client
+	cluster  *state.Cluster
+	offers   Offers
+	recorder events.EventRecorder
+	options  Options
+	batch    *batch
+	told     told
+	expected expectations
+	metrics  *metrics
+}
+
+// New returns a Provisioner.
+func New(kube client.Client, cluster *state.Cluster, offers Offers, recorder events.EventRecorder, options Options) *Provisioner {
+	options = options.withDefaults()
+	return &Provisioner{
+		kube: kube, cluster: cluster, offers: offers, recorder: recorder, options: options,
+		batch: newBatch(options.BatchIdle, options.BatchMax), told: told{}, expected: expectations{},
+		metrics: newMetrics(options.Registerer),
+	}
+}
+
+// Reconcile makes one plan for everything that waits. Requests carry no name: there is one cluster.
+func (p *Provisioner) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	picture, err := p.cluster.Snapshot(ctx)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("taking a picture of the cluster: %w", err)
+	}
+	now := p.options.Clock.Now()
+	if p.expected.outstanding(picture, now) {
+		// The watches do not show yet what the last plan created: planning now would order it a second time.
+		return reconcile.Result{RequeueAfter: 200 * time.Millisecond}, nil
+	}
+	p.told.forget(picture.Pending)
+	p.metrics.waiting(len(picture.Pending))
+	if wait := p.batch.observe(now, picture.Pending); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	offerings, err := p.offers.Offerings(ctx)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("reading the offerings: %w", err)
+	}
+	if err := p.provision(ctx, picture, offerings); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: p.options.Resync}, nil
+}
+
+// provision plans, creates the VPSieNodes of the plan and tells the pods.
+func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, offerings []scheduling.Offering) error {
+	groups, held := withoutHeld(picture, p.options.Clock.Now())
+	started := p.options.Clock.Now()
+	plan, err := scheduling.Solve(scheduling.Input{
+		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
+	})
+	if err != nil {
+		return fmt.Errorf("planning for %d pods: %w", len(picture.Pending), err)
+	}
+	p.metrics.planned(plan, p.options.Clock.Since(started))
+	orders := ordersOf(plan, picture)
+	orders = append(orders, minNodes(picture, groups, offerings, orders)...)
+	var failures []error
+	for _, order := range orders {
+		failures = append(failures, p.create(ctx, order))
+	}
+	p.tell(picture, plan, orders, held)
+	if len(orders) > 0 {
+		log.FromContext(ctx).Info("planned machines", "machines", len(orders), "pods", len(picture.Pending),
+			"costPerHour", plan.Cost.String(), "lowerBoundPerHour", plan.LowerBound.String(), "verified", plan.Verified)
+	}
+	return errors.Join(failures...)
+}
+
+func podsToPlace(picture *state.Picture, groups []scheduling.Group) []*corev1.Pod {
+	pods := append([]*corev1.Pod{}, picture.Pending...)
+	for _, group := range groups {
+		pods = append(pods, scheduling.Headroom(group.NodeGroup)...)
+	}
+	return pods
+}

@@ -1,0 +1,82 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provisioner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+)
+
+// Reasons of the events on pods.
+const (
+	EventPlanned    = "Planned"    // a machine is ordered or on its way for the pod
+	EventNotPlanned = "NotPlanned" // no machine would help the pod, and why
+)
+
+// told remembers the last thing said to each pod, so that it is said once.
+type told map[types.UID]string
+
+func (t told) forget(pending []*corev1.Pod) {
+	present := make(map[types.UID]bool, len(pending))
+	for _, pod := range pending {
+		present[pod.UID] = true
+	}
+	maps.DeleteFunc(t, func(uid types.UID, _ string) bool { return !present[uid] })
+}
+
+// tell says to each pod what is coming, or why nothing is.
+func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, held map[string]string) {
+	byLaunch := make(map[string]order, len(orders))
+	for _, o := range orders {
+		byLaunch[o.launch.Name] = o
+	}
+	for _, placement := range plan.Placements {
+		if scheduling.IsHeadroom(placement.Pod) {
+			continue
+		}
+		if o, ok := byLaunch[placement.Node]; ok {
+			offering := o.launch.Offerings[0]
+			p.say(picture.Pod(placement.Pod), corev1.EventTypeNormal, EventPlanned,
+				fmt.Sprintf("will run on a new %s at %s per hour in node group %s: VPSieNode %s", offering.Name, offering.Price, o.group.Name, o.name))
+		} else if m, ordered := coming(picture, placement.Node); ordered {
+			p.say(picture.Pod(placement.Pod), corev1.EventTypeNormal, EventPlanned, fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
+		}
+	}
+	holds := slices.Sorted(maps.Values(held))
+	for _, rejection := range plan.Rejections {
+		if scheduling.IsHeadroom(rejection.Pod) {
+			continue
+		}
+		p.say(picture.Pod(rejection.Pod), corev1.EventTypeWarning, EventNotPlanned, strings.Join(append([]string{rejection.Message}, holds...), "; "))
+	}
+}
+
+// coming returns the machine of that name in the snapshot, if pods cannot be bound to it yet.
+func coming(picture *state.Picture, node string) (state.Machine, bool) {
+	for _, m := range picture.Machines {
+		if m.Name() == node && !m.Initialized() {
+			return m, true
+		}
+	}
+	return state.Machine{}, false
+}
+
+// maxNote is the bound of an event's note.
+const maxNote = 1024
+
+func (p *Provisioner) say(pod *corev1.Pod, kind, reason, note string) {
+	if pod == nil || p.told[pod.UID] == note {
+		return
+	}
+	p.told[pod.UID] = note
+	p.recorder.Eventf(pod, nil, kind, reason, "Provision", "%s", note[:min(len(note), maxNote)])
+}
