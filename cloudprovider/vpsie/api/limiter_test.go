@@ -1,0 +1,188 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestNoMinuteSeesMoreThanTheLimit(t *testing.T) {
+	for _, perMinute := range []int{2, 7, 100, 600} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var sent []time.Time
+			vpsie := newCloud(func(w http.ResponseWriter, r *http.Request) error {
+				mu.Lock()
+				defer mu.Unlock()
+				sent = append(sent, time.Now())
+				return nothing(w, r)
+			})
+			client := newClient(t, vpsie, func(o *Options) { o.RequestsPerMinute = perMinute })
+			time.Sleep(5 * time.Minute) // a rested limiter must not have saved up
+			started, total := time.Now(), 3*perMinute
+			var calls sync.WaitGroup
+			for range total {
+				calls.Go(func() { _, _ = client.Clusters(t.Context()) })
+			}
+			calls.Wait()
+			if len(sent) != total {
+				t.Fatalf("sent %d of %d", len(sent), total)
+			}
+			for first := range sent {
+				last := first
+				for last < total && sent[last].Sub(sent[first]) < time.Minute {
+					last++
+				}
+				if last-first > perMinute {
+					t.Fatalf("limit %d: %d requests within a minute from %v on", perMinute, last-first, sent[first].Sub(started))
+				}
+			}
+			if took := time.Since(started); perMinute > 10 && took > 4*time.Minute {
+				t.Errorf("limit %d: %d requests took %v", perMinute, total, took)
+			}
+		})
+	}
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	for name, test := range map[string]struct {
+		header string
+		want   time.Duration
+	}{
+		"in seconds":          {"12", 12 * time.Second},
+		"as a date":           {"date", 12 * time.Second},
+		"missing":             {"", 250 * time.Millisecond},
+		"nonsense":            {"soon", 250 * time.Millisecond},
+		"from before":         {"-5", 250 * time.Millisecond},
+		"short of the spread": {"0", 250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				header := test.header
+				if header == "date" {
+					header = time.Now().Add(12 * time.Second).UTC().Format(http.TimeFormat)
+				}
+				vpsie := newCloud(reply(429, "", "Retry-After", header), nothing)
+				started := time.Now()
+				_, err := newClient(t, vpsie, nil).Clusters(t.Context())
+				if took := time.Since(started); err != nil || took < test.want || took > test.want+time.Second {
+					t.Errorf("took %v, want about %v; error %v", took, test.want, err)
+				}
+			})
+		})
+	}
+	t.Run("others wait too", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			vpsie := newCloud(reply(429, "", "Retry-After", "12"), accepted)
+			client := newClient(t, vpsie, nil)
+			if err := client.AddWorker(t.Context(), "k", 1); !IsRateLimited(err) || IsAmbiguous(err) {
+				t.Errorf("got %v", err)
+			}
+			started := time.Now()
+			if err := client.AddWorker(t.Context(), "k", 1); err != nil || time.Since(started) < 12*time.Second {
+				t.Errorf("got %v after %v", err, time.Since(started))
+			}
+		})
+	})
+	t.Run("a long pause is an error, not a wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			vpsie := newCloud(reply(429, "", "Retry-After", "300"), accepted)
+			client := newClient(t, vpsie, nil)
+			_ = client.AddWorker(t.Context(), "k", 1)
+			started := time.Now()
+			err := client.AddWorker(t.Context(), "k", 1)
+			if !errors.Is(err, ErrThrottled) || IsAmbiguous(err) || time.Since(started) > time.Second || len(vpsie.requests()) != 1 {
+				t.Errorf("got %v after %v, %d requests", err, time.Since(started), len(vpsie.requests()))
+			}
+			time.Sleep(300 * time.Second)
+			if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+				t.Errorf("after the pause: %v", err)
+			}
+		})
+	})
+}
+
+func TestBreaker(t *testing.T) {
+	once := func(o *Options) { o.ReadAttempts = 1 }
+	for name, test := range map[string]struct {
+		answer answerer
+		opens  bool
+	}{
+		"transport errors count": {lose(errReset), true},
+		"status 5xx counts":      {gateway, true},
+		"refusals do not":        {reply(200, `{"error":true,"message":"no"}`), false},
+		"status 4xx does not":    {reply(404, ""), false},
+		"status 429 does not":    {reply(429, ""), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vpsie := newCloud(test.answer)
+				client := newClient(t, vpsie, once)
+				for range DefaultBreakerFailures {
+					_, _ = client.Clusters(t.Context())
+				}
+				err := client.AddWorker(t.Context(), "k", 1)
+				if got := errors.Is(err, ErrBreakerOpen); got != test.opens || got && IsAmbiguous(err) {
+					t.Errorf("breaker open is %v, want %v: %v", got, test.opens, err)
+				}
+			})
+		})
+	}
+	t.Run("a success in between starts the count anew", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(t, newCloud(gateway, gateway, gateway, gateway, nothing, gateway, gateway, gateway, gateway), once)
+			for range 9 {
+				if _, err := client.Clusters(t.Context()); errors.Is(err, ErrBreakerOpen) {
+					t.Fatal("the breaker opened")
+				}
+			}
+		})
+	})
+	t.Run("it tries again after the pause, and shows its state", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			registry := prometheus.NewPedanticRegistry()
+			vpsie := newCloud(gateway, gateway, gateway, gateway, gateway, nothing)
+			client := newClient(t, vpsie, func(o *Options) { o.ReadAttempts, o.Registerer = 1, registry })
+			for range 7 {
+				_, _ = client.Clusters(t.Context())
+			}
+			if got := gauge(t, registry, "vpsie_autoscaler_cloudprovider_breaker_state"); got != 2 || len(vpsie.requests()) != 5 {
+				t.Errorf("state %v after %d requests", got, len(vpsie.requests()))
+			}
+			time.Sleep(DefaultBreakerPause + time.Second)
+			if _, err := client.Clusters(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := gauge(t, registry, "vpsie_autoscaler_cloudprovider_breaker_state"); got != 0 {
+				t.Errorf("state %v after a success", got)
+			}
+			if got := testutil.ToFloat64(client.metrics.requests.WithLabelValues("listClusters", "breakerOpen")); got != 2 {
+				t.Errorf("counted %v requests that were not sent", got)
+			}
+		})
+	})
+	t.Run("callers that leave do not open it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(t, newCloud(func(_ http.ResponseWriter, r *http.Request) error {
+				<-r.Context().Done()
+				return r.Context().Err()
+			}), once)
+			for range 2 * DefaultBreakerFailures {
+				ctx, cancel := contextFor(t, time.Second)
+				if _, err := client.Clusters(ctx); errors.Is(err, ErrBreakerOpen) {
+					t.Error("the breaker opened")
+				}
+				cancel()
+			}
+		})
+	})
+}
