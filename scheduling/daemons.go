@@ -1,0 +1,113 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/controller/daemon/util"
+	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// daemons makes the pods that DaemonSets will put on a node that is not there yet.
+type daemons struct{ templates []*corev1.Pod }
+
+func newDaemons(objects *snapshot.Objects) daemons {
+	priorities := map[string]int32{"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+	for _, class := range objects.PriorityClasses {
+		priorities[class.Name] = class.Value
+	}
+	var d daemons
+	for _, set := range objects.DaemonSets {
+		if set.DeletionTimestamp == nil {
+			d.templates = append(d.templates, daemonTemplate(set, priorities))
+		}
+	}
+	slices.SortFunc(d.templates, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(*b.Spec.Priority, *a.Spec.Priority), snapshot.ComparePods(a, b))
+	})
+	return d
+}
+
+// daemonTemplate returns a pod as the DaemonSet controller would make it, without the node.
+func daemonTemplate(set *appsv1.DaemonSet, priorities map[string]int32) *corev1.Pod {
+	template := util.CreatePodTemplate(set.Spec.Template, nil, "")
+	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod.Namespace, pod.Name = set.Namespace, set.Name
+	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
+	pod.Spec.Priority = ptr.To(ptr.Deref(pod.Spec.Priority, priorities[pod.Spec.PriorityClassName]))
+	return pod
+}
+
+// land puts on a node the pods of all DaemonSets that the plugins admit there, the most important first, and names those that only
+// lack room.
+func (d daemons) land(engine *simulate.Engine, node string) (homeless []string, err error) {
+	for _, template := range d.templates {
+		pod := *template
+		pod.Name += "-" + node
+		if _, taken := engine.Snapshot().NodeOf(&pod); taken {
+			continue
+		}
+		verdict, err := engine.Place(&pod, node)
+		if err != nil {
+			return nil, err
+		}
+		if verdict.Plugin == "NodeResourcesFit" {
+			homeless = append(homeless, nameOf(template).String())
+		}
+	}
+	return homeless, nil
+}
+
+// awaitDaemons puts on virtual nodes the DaemonSet pods to come, and on registered nodes those that exist and are not bound yet: they have
+// a claim to that room before any pod that is planned for.
+func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bool) error {
+	snap := engine.Snapshot()
+	for _, node := range snap.Nodes() {
+		if snap.Planned(node.Name) {
+			if _, err := d.land(engine, node.Name); err != nil {
+				return err
+			}
+		}
+	}
+	pending := slices.DeleteFunc(slices.Clone(snap.Objects().Pods), func(pod *corev1.Pod) bool {
+		_, placed := snap.NodeOf(pod)
+		return placed || asked(pod) || !ownedByDaemonSet(pod) || unplannable(pod, []string{corev1.DefaultSchedulerName}) != ""
+	})
+	slices.SortFunc(pending, comparePending)
+	for _, pod := range pending {
+		node := tiedTo(pod)
+		if !snap.Has(node) {
+			continue
+		}
+		if _, err := engine.Place(pod, node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ownedByDaemonSet(pod *corev1.Pod) bool {
+	owner := metav1.GetControllerOf(pod)
+	return owner != nil && owner.Kind == "DaemonSet"
+}
+
+// tiedTo returns the node that the DaemonSet controller made the pod for.
+func tiedTo(pod *corev1.Pod) string {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
+		return ""
+	}
+	node, err := util.GetTargetNodeName(pod)
+	if err != nil {
+		return ""
+	}
+	return node
+}

@@ -1,0 +1,180 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// maxAlternatives bounds the offerings of one launch.
+const maxAlternatives = 8
+
+// launches turns the planned machines into launches named new-1, new-2 and so on, and says which machine got which name.
+func (p *planner) launches() (launches []Launch, names map[string]string, err error) {
+	machines := slices.Clone(p.machines)
+	for _, m := range machines {
+		slices.SortFunc(m.pods, func(a, b member) int { return snapshot.ComparePods(a.pod, b.pod) })
+	}
+	slices.SortFunc(machines, func(a, b *machine) int {
+		return cmp.Or(
+			cmp.Compare(p.pools[a.pool].name(), p.pools[b.pool].name()),
+			CompareOfferings(a.offering, b.offering),
+			snapshot.ComparePods(a.pods[0].pod, b.pods[0].pod),
+		)
+	})
+	equal := map[int]int{}
+	for _, m := range machines {
+		equal[m.index]++
+	}
+	known := map[string]bool{}
+	names = map[string]string{}
+	number := 0
+	for _, m := range machines {
+		for number++; p.input.Cluster.Has(fmt.Sprintf("new-%d", number)); number++ {
+		}
+		launch := Launch{Name: fmt.Sprintf("new-%d", number), Group: p.pools[m.pool].name(), Requests: p.requests(m)}
+		for _, pod := range m.pods {
+			launch.Pods = append(launch.Pods, nameOf(pod.pod))
+		}
+		if launch.Offerings, err = p.alternatives(m, known); err != nil {
+			return nil, nil, err
+		}
+		launch.Why = why(launch, equal[m.index])
+		names[m.name] = launch.Name
+		launches = append(launches, launch)
+	}
+	return launches, names, nil
+}
+
+func (p *planner) requests(m *machine) corev1.ResourceList {
+	sum := corev1.ResourceList{corev1.ResourceCPU: resource.Quantity{}, corev1.ResourceMemory: resource.Quantity{}}
+	for _, pod := range m.pods {
+		for name, quantity := range p.classes[pod.class].requests {
+			total := sum[name]
+			total.Add(quantity)
+			sum[name] = total
+		}
+	}
+	return sum
+}
+
+// alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first.
+func (p *planner) alternatives(m *machine, known map[string]bool) ([]Offering, error) {
+	offerings := []Offering{m.offering}
+	mix := p.mixText(m)
+	for index, c := range p.candidates {
+		if len(offerings) == maxAlternatives {
+			break
+		}
+		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 || c.offering.ID == m.offering.ID {
+			continue
+		}
+		holds, err := p.wouldHold(m, index, mix, known)
+		if err != nil {
+			return nil, err
+		}
+		if holds {
+			offerings = append(offerings, c.offering)
+		}
+	}
+	return offerings, nil
+}
+
+// wouldHold asks the plugins whether another candidate would hold a machine's pods. The answer is the same for every machine with the
+// same mix, so it is kept, unless the mix is empty: then some pod is not like its twins.
+func (p *planner) wouldHold(m *machine, index int, mix string, known map[string]bool) (bool, error) {
+	c := p.candidates[index]
+	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], c.draw, m.draw) || !p.mayHold(c, index, m.pods) {
+		return false, nil
+	}
+	key := fmt.Sprintf("%d for %d: %s", index, m.index, mix)
+	if holds, asked := known[key]; asked && mix != "" {
+		return holds, nil
+	}
+	p.engine.Fork()
+	defer p.engine.Revert()
+	holds, err := p.rebuild(m, c, nil)
+	if err == nil {
+		known[key] = holds
+	}
+	return holds, err
+}
+
+// mixText writes down which classes a machine holds how often, or nothing if that does not tell what else would hold them: a claim is
+// one of its kind, and a topology key beyond the usual may differ between offerings of one datacenter.
+func (p *planner) mixText(m *machine) string {
+	if p.unusualTopology {
+		return ""
+	}
+	var b strings.Builder
+	for c, n := range p.mix(m) {
+		if n == 0 {
+			continue
+		}
+		if simulate.Reserves(p.classes[c].pods[0]) {
+			return ""
+		}
+		fmt.Fprintf(&b, "%d*%d ", n, c)
+	}
+	return b.String()
+}
+
+func (p *planner) mix(m *machine) []int {
+	mix := make([]int, len(p.classes))
+	for _, pod := range m.pods {
+		mix[pod.class]++
+	}
+	return mix
+}
+
+// bound is a price that no set of allowed machines undercuts which holds the launched pods.
+func (p *planner) bound() Price {
+	packing := pack.Problem{Machines: p.kinds()}
+	counts := make([]int, len(p.classes))
+	for _, m := range p.machines {
+		for _, pod := range m.pods {
+			counts[pod.class]++
+		}
+	}
+	for c, class := range p.classes {
+		if counts[c] > 0 {
+			packing.Classes = append(packing.Classes, pack.Class{
+				Requests: class.vector, Count: counts[c], PerMachine: class.perMachine, Allowed: class.allowed(),
+			})
+		}
+	}
+	return Price(pack.Bound(packing))
+}
+
+// why says in one sentence what is bought, for what, and what would have been next.
+func why(launch Launch, equal int) string {
+	best := launch.Offerings[0]
+	var b strings.Builder
+	if equal > 1 {
+		fmt.Fprintf(&b, "one of %d machines ", equal)
+	}
+	pods := "1 pod requesting"
+	if len(launch.Pods) != 1 {
+		pods = fmt.Sprintf("%d pods requesting", len(launch.Pods))
+	}
+	fmt.Fprintf(&b, "%s (%s) at %s/h: cheapest of node group %q that holds %s %s", best.Name,
+		sizeText(best.CPUMilli, best.MemoryMiB*mebibyte), best.Price, launch.Group, pods,
+		sizeText(launch.Requests.Cpu().MilliValue(), launch.Requests.Memory().Value()))
+	if len(launch.Offerings) > 1 {
+		fmt.Fprintf(&b, "; next best %s at %s/h", launch.Offerings[1].Name, launch.Offerings[1].Price)
+	} else {
+		b.WriteString("; there is no alternative")
+	}
+	return b.String()
+}

@@ -1,0 +1,198 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scheduling turns pending pods and a picture of the cluster into a plan: which pod goes where, which
+// machines to buy for those that fit nowhere, and the reason for every pod that cannot be helped. It judges fit with
+// kube-scheduler's own plugins. It never asks the API server, never reads the clock and never logs.
+package scheduling
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// Input is everything a plan depends on. Solve does not change it.
+type Input struct {
+	Cluster   *snapshot.Snapshot // nodes, virtual nodes, their pods, and the objects that plugins read
+	Pods      []*corev1.Pod      // the pods to place, in any order
+	Groups    []Group            // pools that may grow, in any order
+	Offerings []Offering         // what can be bought, in any order
+	// Promised are, by pod, the machines in the cluster that an earlier plan bought for them. Pods go there if the plugins accept it.
+	Promised map[types.NamespacedName]string
+	// SchedulerNames are the schedulers whose pods are planned for; empty: default-scheduler. Pods of others are rejected.
+	SchedulerNames []string
+}
+
+// Group is a pool that may grow, with what it already uses of its limits.
+type Group struct {
+	NodeGroup *v1alpha1.NodeGroup
+	Nodes     int   // VPSieNodes that are not Failed
+	CPUMilli  int64 // sold, summed over them
+	MemoryMiB int64
+	Cost      Price
+}
+
+// Plan is what to start, where pods go, and why nothing could be done for the rest. Every pod of the input is in exactly one of
+// Placements and Rejections.
+type Plan struct {
+	Launches   []Launch    // in the order of their numbers: by group, then price
+	Placements []Placement // by pod; Node is an existing node, a virtual node or a Launch's Name
+	Rejections []Rejection // by pod
+	Cost       Price       // of the launches, per hour
+	LowerBound Price       // no set of machines that holds the launched pods costs less per hour
+	Verified   bool        // the real plugins accepted every placement on a fresh picture, with all launches there
+	// Omitted counts pods that were planned for and that this last check refused for good. They are among the Rejections. A number
+	// other than 0 is worth an alert: planning and checking ask the same plugins.
+	Omitted int
+}
+
+// Launch is one machine to buy.
+type Launch struct {
+	Name      string // unique within the plan, and no name of a node: new-1, new-2, ...
+	Group     string
+	Offerings []Offering // that would hold the same pods, cheapest first; the first is what the plan counts on
+	Pods      []types.NamespacedName
+	Requests  corev1.ResourceList // of Pods, summed; DaemonSet pods not included
+	Why       string              // one sentence for a person
+}
+
+// Placement says where a pod goes.
+type Placement struct {
+	Pod  types.NamespacedName
+	Node string
+}
+
+// Rejection says why a pod could not be helped.
+type Rejection struct {
+	Pod     types.NamespacedName
+	Message string   // one sentence: the nearest miss
+	Reasons []string // one per group or per cause, sorted
+}
+
+// Solve makes a plan. Pods come in a total order (priority, size, name); nodes that are there, registered and virtual, are used before
+// any machine is bought; every step, and in the end the whole plan once more, is confirmed by kube-scheduler's plugins. The same input
+// gives the same plan, in whatever order its parts come.
+func Solve(in Input) (Plan, error) {
+	problem, err := newProblem(in)
+	if err != nil {
+		return Plan{}, fmt.Errorf("planning: %w", err)
+	}
+	if len(problem.classes) == 0 {
+		return problem.settledPlan(), nil
+	}
+	plan, err := problem.solve()
+	if err != nil {
+		return Plan{}, fmt.Errorf("planning for %d pods: %w", len(in.Pods), err)
+	}
+	return plan, nil
+}
+
+func (p *problem) solve() (Plan, error) {
+	planner, err := p.newPlanner()
+	if err != nil {
+		return Plan{}, err
+	}
+	defer func() { planner.close() }()
+	if err := p.assess(planner.engine); err != nil {
+		return Plan{}, err
+	}
+	if err := planner.run([]int32{math.MinInt32}); err != nil {
+		return Plan{}, err
+	}
+	if planner.favoursTheUnimportant() {
+		// All pods were packed together, which is cheapest, and a limit then hit the wrong ones.
+		tiered, err := p.newPlanner()
+		if err != nil {
+			return Plan{}, err
+		}
+		planner.close()
+		planner = tiered
+		if err := planner.run(p.priorities()); err != nil {
+			return Plan{}, err
+		}
+	}
+	verified, omitted, err := planner.verify()
+	if err != nil {
+		return Plan{}, err
+	}
+	defer verified.close()
+	return verified.result(omitted)
+}
+
+// priorities are the priorities of the classes, greatest first.
+func (p *problem) priorities() []int32 {
+	var floors []int32
+	for _, class := range p.classes { // in descending order
+		if len(floors) == 0 || class.priority < floors[len(floors)-1] {
+			floors = append(floors, class.priority)
+		}
+	}
+	return floors
+}
+
+// favoursTheUnimportant says whether a pod was left out while a machine was bought for a pod of less priority.
+func (p *planner) favoursTheUnimportant() bool {
+	left, launched := int32(math.MinInt32), int32(math.MaxInt32)
+	for c, class := range p.classes {
+		if len(p.left[c]) > 0 && slices.ContainsFunc(class.verdicts, func(v simulate.Verdict) bool { return v.Fits }) {
+			left = max(left, class.priority)
+		}
+	}
+	for _, m := range p.machines {
+		for _, pod := range m.pods {
+			launched = min(launched, p.classes[pod.class].priority)
+		}
+	}
+	return left > launched
+}
+
+// settledPlan is the plan for pods that all are running or cannot be planned for.
+func (p *problem) settledPlan() Plan {
+	plan := Plan{Placements: p.running, Rejections: p.rejected, Verified: true}
+	plan.sort()
+	return plan
+}
+
+func (p *planner) result(omitted int) (Plan, error) {
+	launches, names, err := p.launches()
+	if err != nil {
+		return Plan{}, err
+	}
+	rejections, err := p.rejections()
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{
+		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
+		LowerBound: p.bound(), Verified: true, Omitted: omitted,
+	}
+	for _, s := range p.settled {
+		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
+	}
+	for _, m := range p.machines {
+		plan.Cost += m.offering.Price
+		for _, pod := range m.pods {
+			plan.Placements = append(plan.Placements, Placement{Pod: nameOf(pod.pod), Node: names[m.name]})
+		}
+	}
+	plan.sort()
+	return plan, nil
+}
+
+func (p *Plan) sort() {
+	slices.SortFunc(p.Placements, func(a, b Placement) int { return compareNames(a.Pod, b.Pod) })
+	slices.SortFunc(p.Rejections, func(a, b Rejection) int { return compareNames(a.Pod, b.Pod) })
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}

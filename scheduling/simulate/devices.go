@@ -1,0 +1,192 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// devices is dynamic resource allocation kept in memory: what Reserve allocates shows in every later answer, until Unreserve.
+type devices struct {
+	claims   map[types.NamespacedName]*resourceapi.ResourceClaim
+	slices   []*resourceapi.ResourceSlice
+	classes  map[string]*resourceapi.DeviceClass
+	extended map[corev1.ResourceName]*resourceapi.DeviceClass
+	pending  map[types.UID]*resourceapi.ResourceClaim
+	sharers  map[types.UID]int
+}
+
+var (
+	_ fwk.SharedDRAManager     = (*devices)(nil)
+	_ fwk.ResourceClaimTracker = claimTracker{}
+	_ fwk.ResourceSliceLister  = sliceLister{}
+	_ fwk.DeviceClassLister    = classLister{}
+	_ fwk.DeviceClassResolver  = classLister{}
+)
+
+func newDevices(objects *snapshot.Objects) *devices {
+	d := &devices{
+		claims:   make(map[types.NamespacedName]*resourceapi.ResourceClaim, len(objects.ResourceClaims)),
+		slices:   objects.ResourceSlices,
+		classes:  make(map[string]*resourceapi.DeviceClass, len(objects.DeviceClasses)),
+		extended: map[corev1.ResourceName]*resourceapi.DeviceClass{},
+		pending:  map[types.UID]*resourceapi.ResourceClaim{},
+		sharers:  map[types.UID]int{},
+	}
+	for _, claim := range objects.ResourceClaims {
+		d.claims[types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}] = claim
+	}
+	for _, class := range objects.DeviceClasses {
+		d.classes[class.Name] = class
+		if name := ptr.Deref(class.Spec.ExtendedResourceName, ""); name != "" {
+			d.extended[corev1.ResourceName(name)] = class
+		}
+	}
+	return d
+}
+
+func (d *devices) ResourceClaims() fwk.ResourceClaimTracker     { return claimTracker{d} }
+func (d *devices) ResourceSlices() fwk.ResourceSliceLister      { return sliceLister{d} }
+func (d *devices) DeviceClasses() fwk.DeviceClassLister         { return classLister{d} }
+func (d *devices) DeviceClassResolver() fwk.DeviceClassResolver { return classLister{d} }
+
+type sliceLister struct{ *devices }
+
+func (l sliceLister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
+	return l.slices, nil
+}
+
+type classLister struct{ *devices }
+
+func (l classLister) List() ([]*resourceapi.DeviceClass, error) {
+	all := make([]*resourceapi.DeviceClass, 0, len(l.classes))
+	for _, class := range l.classes {
+		all = append(all, class)
+	}
+	slices.SortFunc(all, func(a, b *resourceapi.DeviceClass) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func (l classLister) Get(name string) (*resourceapi.DeviceClass, error) {
+	if class, known := l.classes[name]; known {
+		return class, nil
+	}
+	return nil, apierrors.NewNotFound(resourceapi.Resource("deviceclasses"), name)
+}
+
+func (l classLister) GetDeviceClass(name corev1.ResourceName) *resourceapi.DeviceClass {
+	return l.extended[name]
+}
+
+type claimTracker struct{ *devices }
+
+func (t claimTracker) List() ([]*resourceapi.ResourceClaim, error) {
+	all := make([]*resourceapi.ResourceClaim, 0, len(t.claims))
+	for _, claim := range t.claims {
+		all = append(all, t.current(claim))
+	}
+	slices.SortFunc(all, func(a, b *resourceapi.ResourceClaim) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	return all, nil
+}
+
+func (t claimTracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
+	if claim, known := t.claims[types.NamespacedName{Namespace: namespace, Name: name}]; known {
+		return t.current(claim), nil
+	}
+	return nil, apierrors.NewNotFound(resourceapi.Resource("resourceclaims"), name)
+}
+
+func (t claimTracker) current(claim *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
+	if pending, allocated := t.pending[claim.UID]; allocated {
+		return pending
+	}
+	return claim
+}
+
+func (t claimTracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
+	state, err := t.GatherAllocatedState()
+	if err != nil {
+		return nil, err
+	}
+	return state.AllocatedDevices, nil
+}
+
+func (t claimTracker) GatherAllocatedState() (*structured.AllocatedState, error) {
+	state := &structured.AllocatedState{
+		AllocatedDevices:         sets.New[structured.DeviceID](),
+		AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
+		AggregatedCapacity:       structured.NewConsumedCapacityCollection(),
+	}
+	all, err := t.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, claim := range all {
+		if claim.Status.Allocation == nil {
+			continue
+		}
+		for _, result := range claim.Status.Allocation.Devices.Results {
+			device := structured.MakeDeviceID(result.Driver, result.Pool, result.Device)
+			if result.ShareID == nil {
+				state.AllocatedDevices.Insert(device)
+				continue
+			}
+			state.AllocatedSharedDeviceIDs.Insert(structured.MakeSharedDeviceID(device, result.ShareID))
+			if result.ConsumedCapacity != nil {
+				state.AggregatedCapacity.Insert(structured.NewDeviceConsumedCapacity(device, result.ConsumedCapacity))
+			}
+		}
+	}
+	return state, nil
+}
+
+func (t claimTracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
+	key := types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
+	if known, found := t.claims[key]; !found || known.UID != uid {
+		return fmt.Errorf("allocating claim %q: it is not in the snapshot", key)
+	}
+	t.pending[uid] = claim
+	t.sharers[uid]++
+	return nil
+}
+
+func (t claimTracker) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
+	if claim, allocated := t.pending[uid]; allocated {
+		return claim.Status.Allocation
+	}
+	return nil
+}
+
+func (t claimTracker) MaybeRemoveClaimPendingAllocation(uid types.UID, forceRemove bool) bool {
+	if _, allocated := t.pending[uid]; !allocated {
+		return false
+	}
+	if t.sharers[uid]--; t.sharers[uid] > 0 && !forceRemove {
+		return false
+	}
+	delete(t.pending, uid)
+	delete(t.sharers, uid)
+	return true
+}
+
+// AssumeClaimAfterAPICall is part of binding, which is never simulated.
+func (t claimTracker) AssumeClaimAfterAPICall(*resourceapi.ResourceClaim) error { return nil }
+
+// AssumedClaimRestore is part of binding, which is never simulated.
+func (t claimTracker) AssumedClaimRestore(string, string) {}

@@ -1,0 +1,257 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package simulate turns a snapshot into verdicts: kube-scheduler's own framework, run in this process over the snapshot, says
+// whether a pod fits on a node and which plugin says no. It never chooses between nodes and never talks to anything.
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
+	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// initMetrics guards kube-scheduler's metric variables: they are nil until they are made, and making them again
+// while an engine runs would be a race.
+var initMetrics sync.Once
+
+// Options is what may differ from a stock kube-scheduler.
+type Options struct {
+	Profile *config.KubeSchedulerProfile // nil: the default profile of the linked version
+	Plugins runtime.Registry             // beside the ones in the tree
+}
+
+// Verdict says whether a pod fits on a node, and if not, who says so and why.
+type Verdict struct {
+	Fits    bool
+	Plugin  string   // empty where the framework itself refuses
+	Reasons []string // the plugin's own words, sorted
+}
+
+// String returns the refusal in one line.
+func (v Verdict) String() string {
+	switch {
+	case v.Fits:
+		return "fits"
+	case v.Plugin == "":
+		return strings.Join(v.Reasons, ", ")
+	}
+	return v.Plugin + ": " + strings.Join(v.Reasons, ", ")
+}
+
+// Engine is one scheduling framework bound to one snapshot. It is for one goroutine at a time, and must be closed.
+type Engine struct {
+	snapshot  *snapshot.Snapshot
+	framework framework.Framework
+	ctx       context.Context
+	stop      context.CancelFunc
+
+	reserved []reservation
+	marks    []int
+}
+
+// reservation is a placement whose volumes or devices are spoken for.
+type reservation struct {
+	state *framework.CycleState
+	pod   *corev1.Pod
+	node  string
+}
+
+// New makes an engine over a snapshot. It uses and changes that very snapshot.
+func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
+	initMetrics.Do(metrics.InitMetrics)
+	profile, err := profileOf(options)
+	if err != nil {
+		return nil, err
+	}
+	registry := plugins.NewInTreeRegistry()
+	if err := registry.Merge(options.Plugins); err != nil {
+		return nil, fmt.Errorf("registering plugins: %w", err)
+	}
+	ctx, stop := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
+	factory := informers.NewSharedInformerFactory(nil, 0) // never started: its indexers are filled below
+	fw, err := runtime.NewFramework(ctx, registry, profile,
+		runtime.WithInformerFactory(factory),
+		runtime.WithSnapshotSharedLister(snap),
+		runtime.WithSharedDRAManager(newDevices(snap.Objects())),
+		runtime.WithSharedCSIManager(csiNodes{snap}),
+		runtime.WithParallelism(1), // whole simulations run in parallel, not parts of one
+		runtime.WithLogger(logr.Discard()),
+	)
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("making the scheduling framework: %w", err)
+	}
+	engine := &Engine{snapshot: snap, framework: fw, ctx: ctx, stop: stop}
+	if err := fill(factory, snap.Objects()); err != nil {
+		engine.Close()
+		return nil, err
+	}
+	return engine, nil
+}
+
+func profileOf(options Options) (*config.KubeSchedulerProfile, error) {
+	if options.Profile != nil {
+		return options.Profile, nil
+	}
+	defaults, err := latest.Default()
+	if err != nil {
+		return nil, fmt.Errorf("reading the default scheduler configuration: %w", err)
+	}
+	return &defaults.Profiles[0], nil
+}
+
+// Close ends the engine's goroutine.
+func (e *Engine) Close() {
+	e.stop()
+	runtime.WaitForShutdown(e.framework)
+}
+
+// Snapshot returns the picture that the engine judges by.
+func (e *Engine) Snapshot() *snapshot.Snapshot { return e.snapshot }
+
+// Fits says whether the pod could be placed on the node now.
+func (e *Engine) Fits(pod *corev1.Pod, node string) Verdict { return e.Ask(pod).Fits(node) }
+
+// Place puts the pod on the node if it fits there, and keeps its volumes and devices from others.
+func (e *Engine) Place(pod *corev1.Pod, node string) (Verdict, error) {
+	query := e.Ask(pod)
+	if verdict := query.Fits(node); !verdict.Fits {
+		return verdict, nil
+	}
+	return query.Place(node)
+}
+
+// Fork marks the present state of the snapshot and of what is reserved. Forks nest.
+func (e *Engine) Fork() {
+	e.snapshot.Fork()
+	e.marks = append(e.marks, len(e.reserved))
+}
+
+// Commit drops the newest mark and keeps the changes since it.
+func (e *Engine) Commit() {
+	e.snapshot.Commit()
+	e.marks = e.marks[:len(e.marks)-1]
+}
+
+// Revert takes back every change since the newest mark.
+func (e *Engine) Revert() {
+	e.snapshot.Revert()
+	mark := e.marks[len(e.marks)-1]
+	e.marks = e.marks[:len(e.marks)-1]
+	for at := len(e.reserved) - 1; at >= mark; at-- {
+		r := e.reserved[at]
+		e.framework.RunReservePluginsUnreserve(e.ctx, r.state, r.pod, r.node)
+	}
+	e.reserved = e.reserved[:mark]
+}
+
+// Query is one pod asked about any number of nodes. What depends on the whole cluster is computed once, so a Query holds only until
+// the snapshot changes.
+type Query struct {
+	engine  *Engine
+	pod     *corev1.Pod
+	state   *framework.CycleState
+	refusal *Verdict
+	nodes   sets.Set[string] // nil: any
+}
+
+// Ask prepares to judge the pod. A pod that is bound is judged as if it were not.
+func (e *Engine) Ask(pod *corev1.Pod) *Query {
+	if pod.Spec.NodeName != "" {
+		unbound := *pod
+		unbound.Spec.NodeName = ""
+		pod = &unbound
+	}
+	query := &Query{engine: e, pod: pod, state: framework.NewCycleState()}
+	result, status, _ := e.framework.RunPreFilterPlugins(e.ctx, query.state, pod)
+	if !status.IsSuccess() {
+		refusal := verdictOf(status)
+		query.refusal = &refusal
+		return query
+	}
+	if !result.AllNodes() {
+		query.nodes = result.NodeNames
+	}
+	return query
+}
+
+// Refused returns the verdict that holds for every node, where there is one.
+func (q *Query) Refused() (Verdict, bool) {
+	if q.refusal == nil {
+		return Verdict{}, false
+	}
+	return *q.refusal, true
+}
+
+// Fits says whether the pod could be placed on the node.
+func (q *Query) Fits(node string) Verdict {
+	if q.refusal != nil {
+		return *q.refusal
+	}
+	if q.nodes != nil && !q.nodes.Has(node) {
+		return Verdict{Plugin: "NodeAffinity", Reasons: []string{"the pod is tied to other nodes by name"}}
+	}
+	info, err := q.engine.snapshot.NodeInfos().Get(node)
+	if err != nil {
+		return Verdict{Reasons: []string{err.Error()}}
+	}
+	return verdictOf(q.engine.framework.RunFilterPlugins(q.engine.ctx, q.state, q.pod, info))
+}
+
+// Place puts the pod on a node that Fits accepted. The verdict says no where the pod's volumes or devices cannot be had together.
+func (q *Query) Place(node string) (Verdict, error) {
+	e := q.engine
+	if Reserves(q.pod) {
+		status := e.framework.RunReservePluginsReserve(e.ctx, q.state, q.pod, node)
+		if !status.IsSuccess() {
+			e.framework.RunReservePluginsUnreserve(e.ctx, q.state, q.pod, node)
+			return verdictOf(status), nil
+		}
+		e.reserved = append(e.reserved, reservation{q.state, q.pod, node})
+	}
+	if err := e.snapshot.AddPod(q.pod, node); err != nil {
+		return Verdict{}, err
+	}
+	return Verdict{Fits: true}, nil
+}
+
+// Reserves says whether placing the pod takes volumes or devices that are not counted on the node, and that only Revert gives back.
+// Without the reservation two planned pods could be promised the same PersistentVolume.
+func Reserves(pod *corev1.Pod) bool {
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return true
+	}
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].PersistentVolumeClaim != nil || pod.Spec.Volumes[i].Ephemeral != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func verdictOf(status *fwk.Status) Verdict {
+	if status.IsSuccess() {
+		return Verdict{Fits: true}
+	}
+	reasons := slices.Clone(status.Reasons())
+	slices.Sort(reasons)
+	return Verdict{Plugin: status.Plugin(), Reasons: slices.Compact(reasons)}
+}

@@ -1,0 +1,78 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+type changeKind uint8
+
+const (
+	podAdded changeKind = iota
+	podRemoved
+	nodeAdded
+	nodeRemoved
+)
+
+// change is one entry of the journal, with what is needed to take it back.
+type change struct {
+	kind changeKind
+	node string
+	pod  fwk.PodInfo
+	info fwk.NodeInfo
+}
+
+// Fork marks the present state. Forks nest.
+func (s *Snapshot) Fork() { s.marks = append(s.marks, len(s.journal)) }
+
+// Commit drops the newest mark and keeps the changes since it.
+func (s *Snapshot) Commit() {
+	s.popMark("Commit")
+	if len(s.marks) == 0 {
+		s.journal = s.journal[:0]
+	}
+}
+
+// Revert takes back every change since the newest mark.
+func (s *Snapshot) Revert() {
+	mark := s.popMark("Revert")
+	for at := len(s.journal) - 1; at >= mark; at-- {
+		s.undo(s.journal[at])
+		s.journal[at] = change{} // let go of the pods
+	}
+	s.journal = s.journal[:mark]
+}
+
+func (s *Snapshot) popMark(method string) int {
+	last := len(s.marks) - 1
+	if last < 0 {
+		panic("snapshot: " + method + " without Fork") // a picture nobody can trust any more
+	}
+	mark := s.marks[last]
+	s.marks = s.marks[:last]
+	return mark
+}
+
+func (s *Snapshot) record(c change) {
+	if len(s.marks) > 0 {
+		s.journal = append(s.journal, c)
+	}
+}
+
+func (s *Snapshot) undo(c change) {
+	switch c.kind {
+	case podAdded:
+		if _, err := s.detach(keyOf(c.pod.GetPod()), c.node); err != nil {
+			panic("snapshot: journal and state differ: " + err.Error())
+		}
+	case podRemoved:
+		s.attach(c.pod, c.node)
+	case nodeAdded:
+		s.extract(c.node)
+	case nodeRemoved:
+		delete(s.strays, c.node) // they are still in the NodeInfo that comes back
+		s.insert(c.info)
+	}
+}

@@ -1,0 +1,195 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+)
+
+// VPSie's CSI driver attaches at most seven volumes to a machine and says where one lives by the label "region", whose value is the
+// datacenter's identifier.
+const (
+	vpsieVolumeLimit    = 7
+	vpsieTopologyLabel  = "region"
+	vpsieDriver         = "vpsie.csi.vpsie.com"
+	vpsieDriverFormerly = "vpsie.csi"
+)
+
+// facts is what never changes and is shared by clones.
+type facts struct {
+	objects    *Objects
+	registered map[string]bool
+	examples   []*corev1.Node // registered nodes by name, for Like
+	csiNodes   map[string]*storagev1.CSINode
+	infos      podInfos
+}
+
+func newFacts(objects *Objects) *facts {
+	f := &facts{
+		objects:    objects,
+		registered: make(map[string]bool, len(objects.Nodes)),
+		examples:   slices.Clone(objects.Nodes),
+		csiNodes:   make(map[string]*storagev1.CSINode, len(objects.CSINodes)),
+		infos:      podInfos{byPod: make(map[*corev1.Pod]fwk.PodInfo, len(objects.Pods))},
+	}
+	slices.SortFunc(f.examples, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	for _, node := range objects.Nodes {
+		f.registered[node.Name] = true
+	}
+	for _, csiNode := range objects.CSINodes {
+		f.csiNodes[csiNode.Name] = csiNode
+	}
+	return f
+}
+
+// podInfos keeps what the framework derives from a pod (selectors, requests): it costs fifty times more than placing the pod. The
+// requests are computed before anybody sees the result, because the framework computes them lazily and without a lock.
+type podInfos struct {
+	mu    sync.Mutex
+	byPod map[*corev1.Pod]fwk.PodInfo
+}
+
+func (p *podInfos) of(pod *corev1.Pod) fwk.PodInfo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if info, known := p.byPod[pod]; known {
+		return info
+	}
+	seen := pod
+	if pod.UID == "" { // the framework tells pods on a node apart by UID; pods that do not exist yet have none
+		seen = ptr.To(*pod)
+		seen.UID = types.UID(keyOf(pod).String())
+	}
+	// Like kube-scheduler: a selector that cannot be read matches nothing, and is no reason to ignore the pod.
+	info, _ := framework.NewPodInfo(seen)
+	info.CalculateResource()
+	p.byPod[pod] = info
+	return info
+}
+
+// Like returns the registered node that tells most about how the given node will look once it registers: one of the same
+// group, else another machine of ours, else any node; of the same instance type where there is one.
+func (s *Snapshot) Like(node *corev1.Node) *corev1.Node {
+	var best *corev1.Node
+	most := 0
+	for _, example := range s.facts.examples {
+		if example.Name == node.Name {
+			continue
+		}
+		if score := likeness(node, example); score > most {
+			best, most = example, score
+		}
+	}
+	return best
+}
+
+func likeness(node, example *corev1.Node) int {
+	score := 1
+	for _, trait := range []struct {
+		label string
+		worth int
+	}{{v1alpha1.NodeGroupLabel, 4}, {v1alpha1.ManagedLabel, 2}, {corev1.LabelInstanceTypeStable, 1}} {
+		if value := node.Labels[trait.label]; value != "" && value == example.Labels[trait.label] {
+			score += trait.worth
+		}
+	}
+	return score
+}
+
+// AsRegistered returns a copy of a planned node with what only a registered node shows, as far as its like tells: the kubelet's
+// declared features, without which pods that need one are refused, and the topology labels of CSI drivers, without
+// which pods with a volume are.
+func (s *Snapshot) AsRegistered(node *corev1.Node) *corev1.Node {
+	node = node.DeepCopy()
+	like := s.Like(node)
+	if len(node.Status.DeclaredFeatures) == 0 && like != nil {
+		node.Status.DeclaredFeatures = slices.Clone(like.Status.DeclaredFeatures)
+	}
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	if s.vpsieDriver() != "" {
+		setMissing(node.Labels, vpsieTopologyLabel, node.Labels[v1alpha1.DatacenterLabel])
+	}
+	if like == nil || s.facts.csiNodes[like.Name] == nil {
+		return node
+	}
+	for _, driver := range s.facts.csiNodes[like.Name].Spec.Drivers {
+		for _, key := range driver.TopologyKeys {
+			switch value := like.Labels[key]; {
+			case value == like.Name:
+				setMissing(node.Labels, key, node.Name)
+			case like.Labels[corev1.LabelTopologyZone] == node.Labels[corev1.LabelTopologyZone]:
+				setMissing(node.Labels, key, value)
+			}
+		}
+	}
+	return node
+}
+
+func setMissing(labels map[string]string, key, value string) {
+	if _, present := labels[key]; !present && value != "" {
+		labels[key] = value
+	}
+}
+
+// CSINode returns the CSINode of a node. A planned node has none yet, and its absence would mean "any number of volumes", or
+// "driver not installed" for drivers that ask for it; so it gets the drivers of its like.
+func (s *Snapshot) CSINode(node string) (*storagev1.CSINode, bool) {
+	if csiNode, known := s.facts.csiNodes[node]; known {
+		return csiNode, true
+	}
+	if !s.Planned(node) {
+		return nil, false
+	}
+	csiNode, made := s.csiPlan[node]
+	if !made {
+		csiNode = s.planCSINode(s.list[s.index[node]].Node())
+		s.csiPlan[node] = csiNode
+	}
+	return csiNode, true
+}
+
+func (s *Snapshot) planCSINode(node *corev1.Node) *storagev1.CSINode {
+	plan := &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: node.Name}}
+	like := s.Like(node)
+	if like != nil && s.facts.csiNodes[like.Name] != nil && len(s.facts.csiNodes[like.Name].Spec.Drivers) > 0 {
+		plan.Spec = *s.facts.csiNodes[like.Name].Spec.DeepCopy()
+		for i := range plan.Spec.Drivers {
+			plan.Spec.Drivers[i].NodeID = node.Name
+		}
+		return plan
+	}
+	for _, driver := range s.facts.objects.CSIDrivers {
+		entry := storagev1.CSINodeDriver{Name: driver.Name, NodeID: node.Name}
+		if driver.Name == s.vpsieDriver() {
+			entry.TopologyKeys = []string{vpsieTopologyLabel}
+			entry.Allocatable = &storagev1.VolumeNodeResources{Count: ptr.To[int32](vpsieVolumeLimit)}
+		}
+		plan.Spec.Drivers = append(plan.Spec.Drivers, entry)
+	}
+	return plan
+}
+
+// vpsieDriver returns the name under which VPSie's CSI driver is installed, or nothing.
+func (s *Snapshot) vpsieDriver() string {
+	for _, driver := range s.facts.objects.CSIDrivers {
+		if driver.Name == vpsieDriver || driver.Name == vpsieDriverFormerly {
+			return driver.Name
+		}
+	}
+	return ""
+}

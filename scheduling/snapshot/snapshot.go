@@ -1,0 +1,318 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package snapshot turns the objects of a cluster into a picture that can be changed, forked and taken back at the cost
+// of what changed: which nodes there are, which pods are on them, which volumes they use. It is what kube-scheduler's
+// plugins read. It never decides anything and never talks to anything.
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// Objects is what a cluster consists of, as far as scheduling is concerned. A Snapshot reads them and never changes them.
+type Objects struct {
+	Nodes        []*corev1.Node
+	VirtualNodes []*corev1.Node // ordered, not registered yet; named like their VPSieNodes
+	Pods         []*corev1.Pod  // all that have not terminated, bound and unbound
+
+	DaemonSets           []*appsv1.DaemonSet
+	Namespaces           []*corev1.Namespace
+	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
+	PriorityClasses      []*schedulingv1.PriorityClass
+
+	PersistentVolumes      []*corev1.PersistentVolume
+	PersistentVolumeClaims []*corev1.PersistentVolumeClaim
+	StorageClasses         []*storagev1.StorageClass
+	CSINodes               []*storagev1.CSINode
+	CSIDrivers             []*storagev1.CSIDriver
+	CSIStorageCapacities   []*storagev1.CSIStorageCapacity
+	VolumeAttachments      []*storagev1.VolumeAttachment
+
+	ResourceClaims []*resourceapi.ResourceClaim
+	ResourceSlices []*resourceapi.ResourceSlice
+	DeviceClasses  []*resourceapi.DeviceClass
+}
+
+// Snapshot is a picture of a cluster with an undo journal. NodeInfos are changed in place and never copied, so a fork
+// costs nothing per node. It is for one goroutine at a time; Clone makes a second one.
+type Snapshot struct {
+	facts *facts // shared with clones, never changed
+
+	list    []fwk.NodeInfo
+	index   map[string]int
+	spread  nodeSet // nodes with pods that have any pod affinity or anti-affinity
+	anti    nodeSet // nodes with pods that have required anti-affinity
+	claims  map[string]int
+	places  map[types.NamespacedName]string
+	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture
+	csiPlan map[string]*storagev1.CSINode
+
+	journal []change
+	marks   []int
+}
+
+// New makes a snapshot. Pods that are bound, or nominated by kube-scheduler, are placed on their nodes; a pod on a node that is not
+// among the objects is kept aside and comes back if that node is added. Virtual nodes lose against nodes of the same name.
+func New(objects Objects) (*Snapshot, error) {
+	s := &Snapshot{
+		facts:   newFacts(&objects),
+		index:   make(map[string]int, len(objects.Nodes)+len(objects.VirtualNodes)),
+		claims:  map[string]int{},
+		places:  make(map[types.NamespacedName]string, len(objects.Pods)),
+		strays:  map[string][]fwk.PodInfo{},
+		csiPlan: map[string]*storagev1.CSINode{},
+	}
+	for _, node := range objects.Nodes {
+		if err := s.AddNode(node); err != nil {
+			return nil, err
+		}
+	}
+	for _, node := range objects.VirtualNodes {
+		if _, registered := s.index[node.Name]; registered {
+			continue
+		}
+		if err := s.AddNode(s.AsRegistered(node)); err != nil {
+			return nil, err
+		}
+	}
+	for _, pod := range objects.Pods {
+		if err := s.place(pod); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// place puts a pod of the cluster where it runs or is about to run. A nomination counts only where the node is known:
+// kube-scheduler made room there, and whoever plans must not give that room away.
+func (s *Snapshot) place(pod *corev1.Pod) error {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return nil
+	}
+	if pod.Spec.NodeName != "" {
+		return s.AddPod(pod, pod.Spec.NodeName)
+	}
+	if _, known := s.index[pod.Status.NominatedNodeName]; known {
+		return s.AddPod(pod, pod.Status.NominatedNodeName)
+	}
+	return nil
+}
+
+// Clone returns an independent copy of the present state, without the journal.
+func (s *Snapshot) Clone() *Snapshot {
+	clone := &Snapshot{
+		facts:   s.facts,
+		list:    make([]fwk.NodeInfo, 0, len(s.list)),
+		index:   make(map[string]int, len(s.list)),
+		claims:  make(map[string]int, len(s.claims)),
+		places:  make(map[types.NamespacedName]string, len(s.places)),
+		strays:  make(map[string][]fwk.PodInfo, len(s.strays)),
+		csiPlan: map[string]*storagev1.CSINode{},
+	}
+	for _, info := range s.list {
+		clone.insert(info.Snapshot())
+	}
+	for pod, node := range s.places {
+		clone.places[pod] = node
+	}
+	for node, pods := range s.strays {
+		clone.strays[node] = slices.Clone(pods)
+	}
+	return clone
+}
+
+// Objects returns the objects that the snapshot was made from. Later changes do not show in them.
+func (s *Snapshot) Objects() *Objects { return s.facts.objects }
+
+// Nodes returns the nodes, by name.
+func (s *Snapshot) Nodes() []*corev1.Node {
+	nodes := make([]*corev1.Node, 0, len(s.list))
+	for _, info := range s.list {
+		nodes = append(nodes, info.Node())
+	}
+	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	return nodes
+}
+
+// Has says whether the node is in the picture.
+func (s *Snapshot) Has(node string) bool {
+	_, known := s.index[node]
+	return known
+}
+
+// Planned says whether the node is in the picture without being registered: ordered, or only thought of.
+func (s *Snapshot) Planned(node string) bool { return s.Has(node) && !s.facts.registered[node] }
+
+// PodsOn returns the pods on the node, by namespace and name, also where the node itself is not in the picture.
+func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
+	infos := s.strays[node]
+	if at, known := s.index[node]; known {
+		infos = s.list[at].GetPods()
+	}
+	pods := make([]*corev1.Pod, 0, len(infos))
+	for _, info := range infos {
+		pods = append(pods, info.GetPod())
+	}
+	slices.SortFunc(pods, ComparePods)
+	return pods
+}
+
+// NodeOf returns the node that the pod is on, in the picture or not.
+func (s *Snapshot) NodeOf(pod *corev1.Pod) (node string, placed bool) {
+	node, placed = s.places[keyOf(pod)]
+	return node, placed
+}
+
+// ComparePods orders pods by namespace, then name.
+func ComparePods(a, b *corev1.Pod) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// AddNode adds a node. Pods that were kept aside for it are placed on it.
+func (s *Snapshot) AddNode(node *corev1.Node) error {
+	if s.Has(node.Name) {
+		return fmt.Errorf("adding node %q: it is already in the snapshot", node.Name)
+	}
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	for _, pod := range s.strays[node.Name] {
+		info.AddPodInfo(pod)
+	}
+	delete(s.strays, node.Name)
+	s.insert(info)
+	s.record(change{kind: nodeAdded, node: node.Name})
+	return nil
+}
+
+// RemoveNode removes a node. Its pods are kept aside: they count nowhere until the node, or each of them, is added again.
+func (s *Snapshot) RemoveNode(node string) error {
+	if !s.Has(node) {
+		return fmt.Errorf("removing node %q: it is not in the snapshot", node)
+	}
+	s.record(change{kind: nodeRemoved, node: node, info: s.extract(node)})
+	return nil
+}
+
+// AddPod places a pod on a node without asking whether it fits. On a node that is not in the picture it is kept aside.
+func (s *Snapshot) AddPod(pod *corev1.Pod, node string) error {
+	key := keyOf(pod)
+	if before, placed := s.places[key]; placed {
+		if s.Has(before) {
+			return fmt.Errorf("placing pod %q on node %q: it is already on node %q", key, node, before)
+		}
+		if err := s.RemovePod(pod); err != nil {
+			return err
+		}
+	}
+	info := s.facts.infos.of(pod)
+	s.attach(info, node)
+	s.record(change{kind: podAdded, node: node, pod: info})
+	return nil
+}
+
+// RemovePod takes a pod off its node.
+func (s *Snapshot) RemovePod(pod *corev1.Pod) error {
+	key := keyOf(pod)
+	node, placed := s.places[key]
+	if !placed {
+		return fmt.Errorf("removing pod %q: it is on no node", key)
+	}
+	info, err := s.detach(key, node)
+	if err != nil {
+		return err
+	}
+	s.record(change{kind: podRemoved, node: node, pod: info})
+	return nil
+}
+
+func (s *Snapshot) insert(info fwk.NodeInfo) {
+	node := info.Node().Name
+	s.index[node] = len(s.list)
+	s.list = append(s.list, info)
+	for _, pod := range info.GetPods() {
+		s.countClaims(pod.GetPod(), 1)
+	}
+	s.track(info)
+}
+
+// extract takes a node out of the picture and puts its pods aside.
+func (s *Snapshot) extract(node string) fwk.NodeInfo {
+	at, last := s.index[node], len(s.list)-1
+	info := s.list[at]
+	s.list[at] = s.list[last]
+	s.index[s.list[at].Node().Name] = at
+	s.list = s.list[:last]
+	delete(s.index, node)
+	delete(s.csiPlan, node)
+	s.spread.remove(node)
+	s.anti.remove(node)
+	for _, pod := range info.GetPods() {
+		s.countClaims(pod.GetPod(), -1)
+	}
+	if len(info.GetPods()) > 0 {
+		s.strays[node] = slices.Clone(info.GetPods())
+	}
+	return info
+}
+
+func (s *Snapshot) attach(pod fwk.PodInfo, node string) {
+	s.places[keyOf(pod.GetPod())] = node
+	at, known := s.index[node]
+	if !known {
+		s.strays[node] = append(s.strays[node], pod)
+		return
+	}
+	s.list[at].AddPodInfo(pod)
+	s.countClaims(pod.GetPod(), 1)
+	s.track(s.list[at])
+}
+
+func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, error) {
+	infos := s.strays[node]
+	at, known := s.index[node]
+	if known {
+		infos = s.list[at].GetPods()
+	}
+	found := slices.IndexFunc(infos, func(info fwk.PodInfo) bool { return keyOf(info.GetPod()) == key })
+	if found < 0 {
+		return nil, fmt.Errorf("removing pod %q: node %q does not have it", key, node)
+	}
+	info := infos[found]
+	delete(s.places, key)
+	if !known {
+		if s.strays[node] = slices.Delete(infos, found, found+1); len(s.strays[node]) == 0 {
+			delete(s.strays, node)
+		}
+		return info, nil
+	}
+	if err := s.list[at].RemovePod(klog.Background(), info.GetPod()); err != nil {
+		return nil, fmt.Errorf("removing pod %q from node %q: %w", key, node, err)
+	}
+	s.countClaims(info.GetPod(), -1)
+	s.track(s.list[at])
+	return info, nil
+}
+
+// track keeps the two lists that inter-pod affinity reads instead of all nodes.
+func (s *Snapshot) track(info fwk.NodeInfo) {
+	s.spread.set(info, len(info.GetPodsWithAffinity()) > 0)
+	s.anti.set(info, len(info.GetPodsWithRequiredAntiAffinity()) > 0)
+}
+
+func keyOf(pod *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
