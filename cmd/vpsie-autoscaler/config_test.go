@@ -1,0 +1,136 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+func parse(t *testing.T, environment map[string]string, args ...string) (*config, error) {
+	t.Helper()
+	c := defaults()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	c.addFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	lookup := func(name string) (string, bool) { value, ok := environment[name]; return value, ok }
+	if err := fromEnvironment(flags, lookup); err != nil {
+		return nil, err
+	}
+	return c, c.validate()
+}
+
+func TestConfig(t *testing.T) {
+	cases := map[string]struct {
+		environment map[string]string
+		args        []string
+		want        string // the error, empty for none
+	}{
+		"defaults are valid": {},
+		"a flag wins over its environment variable": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_LOG_LEVEL": "nonsense"}, args: []string{"--log-level=debug"},
+		},
+		"an environment variable is used when its flag is not given": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_LOG_LEVEL": "loud"},
+			want:        `--log-level (VPSIE_AUTOSCALER_LOG_LEVEL): "loud" is none of info, debug, error`,
+		},
+		"an environment variable that cannot be read is named": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_BATCH_IDLE": "soon"},
+			want:        `environment variable VPSIE_AUTOSCALER_BATCH_IDLE: invalid argument "soon" for "--batch-idle" flag: time: invalid duration "soon"`,
+		},
+		"an address without a port is refused": {
+			args: []string{"--health-bind-address=localhost"},
+			want: `--health-bind-address (VPSIE_AUTOSCALER_HEALTH_BIND_ADDRESS): "localhost" is not an address; want host:port such as :8080, or 0 for none`,
+		},
+		"metrics can be turned off": {args: []string{"--metrics-bind-address=0"}},
+		"a Secret name that no Secret can have is refused": {
+			args: []string{"--credentials-secret=My Secret"},
+			want: `--credentials-secret (VPSIE_AUTOSCALER_CREDENTIALS_SECRET): "My Secret" is not a name that an object can have; want lower-case letters, digits, '-' and '.'`,
+		},
+		"a namespace that cannot exist is refused": {
+			args: []string{"--credentials-namespace=Kube"},
+			want: `--credentials-namespace (VPSIE_AUTOSCALER_CREDENTIALS_NAMESPACE): "Kube" is not a namespace; want lower-case letters, digits and '-'`,
+		},
+		"a duration of zero is refused": {
+			args: []string{"--failed-ttl=0s"},
+			want: `--failed-ttl (VPSIE_AUTOSCALER_FAILED_TTL): 0s is not a positive duration; want something like 30s or 5m`,
+		},
+		"a batch that can never be idle is refused": {
+			args: []string{"--batch-idle=20s"},
+			want: `--batch-idle (VPSIE_AUTOSCALER_BATCH_IDLE): 20s is longer than --batch-max 10s; the batch would never be idle`,
+		},
+		"an order cannot settle after its launch has timed out": {
+			args: []string{"--order-settle=1h"},
+			want: `--order-settle (VPSIE_AUTOSCALER_ORDER_SETTLE): 1h0m0s is longer than --launch-timeout 15m0s`,
+		},
+		"each mistake is named": {
+			args: []string{"--kube-api-qps=0", "--kube-api-burst=0", "--vpsie-requests-per-minute=0", "--log-format=xml"},
+			want: strings.Join([]string{
+				`--kube-api-burst (VPSIE_AUTOSCALER_KUBE_API_BURST): 0 must be at least 1`,
+				`--kube-api-qps (VPSIE_AUTOSCALER_KUBE_API_QPS): 0 must be greater than 0`,
+				`--log-format (VPSIE_AUTOSCALER_LOG_FORMAT): "xml" is neither json nor console`,
+				`--vpsie-requests-per-minute (VPSIE_AUTOSCALER_VPSIE_REQUESTS_PER_MINUTE): 0 must be at least 1`,
+			}, "\n"),
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if _, err := parse(t, tc.environment, tc.args...); err != nil {
+				got = err.Error()
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEveryDurationFlagIsChecked(t *testing.T) {
+	c := defaults()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	c.addFlags(flags)
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Value.Type() != "duration" {
+			return
+		}
+		if _, err := parse(t, nil, "--"+flag.Name+"=-1s"); err == nil || !strings.Contains(err.Error(), "--"+flag.Name) {
+			t.Errorf("--%s=-1s: got error %v, want one that names the flag", flag.Name, err)
+		}
+	})
+}
+
+func TestExplain(t *testing.T) {
+	err := explain(fmt.Errorf("listening: %w", syscall.EADDRINUSE), &config{metricsAddress: ":8080", healthAddress: ":8081"})
+	want := "a port is in use: stop the process that holds it, or choose another with --metrics-bind-address (now :8080) or --health-bind-address (now :8081): listening: address already in use"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+	other := errors.New("other")
+	if got := explain(other, &config{}); !errors.Is(got, other) {
+		t.Errorf("got %v, want the error itself", got)
+	}
+}
+
+func TestVersionNamesCommitAndDate(t *testing.T) {
+	var out bytes.Buffer
+	cmd := command()
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"version"})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "vpsie-autoscaler dev (commit unknown, built unknown)\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}

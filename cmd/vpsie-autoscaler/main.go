@@ -1,0 +1,83 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command vpsie-autoscaler is the controller: it reads flags and environment, connects the packages that watch, plan, order
+// and remove, and runs them until it is told to stop or loses its leadership.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// Set by the linker.
+var (
+	version   = "dev"
+	commit    = "unknown"
+	buildDate = "unknown"
+)
+
+func main() {
+	ctx := ctrl.SetupSignalHandler()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "vpsie-autoscaler:", err)
+		os.Exit(1)
+	}
+}
+
+const long = `vpsie-autoscaler adds VPSie machines to a Kubernetes cluster when pods wait for room and
+removes them when nothing needs them any more.
+
+Every flag can be given as an environment variable too: --batch-idle is
+VPSIE_AUTOSCALER_BATCH_IDLE. A flag on the command line wins.`
+
+func command() *cobra.Command {
+	c := defaults()
+	root := &cobra.Command{
+		Use:           "vpsie-autoscaler",
+		Short:         "Node autoscaler for Kubernetes on VPSie",
+		Long:          long,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return fromEnvironment(cmd.Flags(), os.LookupEnv)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.validate(); err != nil {
+				return err
+			}
+			return explain(run(cmd.Context(), c), c)
+		},
+	}
+	c.addFlags(root.Flags())
+	root.AddCommand(&cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and build date",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "vpsie-autoscaler %s (commit %s, built %s)\n", version, commit, buildDate)
+			return err
+		},
+	})
+	return root
+}
+
+// explain adds to an error what its reader can do about it.
+func explain(err error, c *config) error {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("a port is in use: stop the process that holds it, or choose another with --metrics-bind-address (now %s) or --health-bind-address (now %s): %w",
+			c.metricsAddress, c.healthAddress, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,197 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption/drain"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption/execute"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+)
+
+// run connects everything and blocks until ctx ends or the leadership is lost.
+func run(ctx context.Context, c *config) error {
+	logger := newLogger(c)
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger.WithName("client-go"))
+	restConfig, err := restConfig(c)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(restConfig, c)
+	if err != nil {
+		return err
+	}
+	if err := wire(ctx, mgr, c, logger); err != nil {
+		return err
+	}
+	logger.Info("started", "version", version, "commit", commit, "buildDate", buildDate)
+	return mgr.Start(ctx)
+}
+
+func newLogger(c *config) logr.Logger {
+	level := zapcore.InfoLevel
+	switch c.logLevel {
+	case "debug":
+		level = zapcore.DebugLevel
+	case "error":
+		level = zapcore.ErrorLevel
+	}
+	encoder := zap.JSONEncoder(func(e *zapcore.EncoderConfig) { e.EncodeTime = zapcore.RFC3339NanoTimeEncoder })
+	if c.logFormat == "console" {
+		encoder = zap.ConsoleEncoder(func(e *zapcore.EncoderConfig) { e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000") })
+	}
+	// A stack trace tells where an error was logged, which nobody asks; the error itself says what was being done.
+	return zap.New(zap.Level(level), encoder, zap.StacktraceLevel(zapcore.PanicLevel))
+}
+
+func restConfig(c *config) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: run inside it, or name a kubeconfig with --kubeconfig or KUBECONFIG: %w", err)
+	}
+	config.QPS, config.Burst = c.qps, c.burst
+	config.UserAgent = "vpsie-autoscaler/" + version
+	return config, nil
+}
+
+func newManager(restConfig *rest.Config, c *config) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("registering the Kubernetes kinds: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("registering our kinds: %w", err)
+	}
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: c.metricsAddress},
+		HealthProbeBindAddress:        c.healthAddress,
+		LeaderElection:                c.leaderElect,
+		LeaderElectionID:              c.leaderID,
+		LeaderElectionNamespace:       c.leaderNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &c.gracefulShutdown,
+		Cache:                         cacheOptions(c),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up: %w", err)
+	}
+	return mgr, nil
+}
+
+// cacheOptions keeps out of memory what nobody reads. Of all Secrets of the cluster only ours is watched, and only it may be.
+func cacheOptions(c *config) cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
+				c.secretNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", c.secretName)},
+			}},
+		},
+	}
+}
+
+// wire lists every part that acts, once.
+func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logger) error {
+	realClock := clock.RealClock{}
+	registry := metrics.Registry // the one that the manager serves
+	recorder := mgr.GetEventRecorder("vpsie-autoscaler")
+
+	cloud, err := newCloud(mgr.GetClient(), c, registry, logger)
+	if err != nil {
+		return err
+	}
+	for _, object := range append(state.Watched(), &corev1.Secret{}) {
+		// Started now, so that the first plan does not wait for a list of everything.
+		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+	}
+	cluster := state.New(mgr.GetClient(), realClock)
+	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
+	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
+		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval,
+	})
+
+	parts := []interface {
+		SetupWithManager(manager.Manager) error
+	}{
+		nodegroup.New(mgr.GetClient(), cloud, recorder, nodegroup.Options{Registerer: registry}),
+		provisioner.New(mgr.GetClient(), cluster, cloud, recorder, provisioner.Options{
+			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry,
+		}),
+		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
+			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,
+			FailedTTL: c.failedTTL, InventoryInterval: c.inventoryInterval, Registerer: registry,
+		}),
+		disruptions,
+		execute.New(mgr.GetClient(), mgr.GetAPIReader(), disruptions, drainer, execute.Options{
+			Recorder: recorder, Registerer: registry, KeepFor: c.disruptionTTL,
+		}),
+	}
+	for _, part := range parts {
+		if err := part.SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("setting up %T: %w", part, err)
+		}
+	}
+	return healthChecks(mgr)
+}
+
+// drainWith lends the one drain implementation to the life cycle, which may not know where it lives.
+func drainWith(drainer *drain.Drainer) lifecycle.Drain {
+	return func(ctx context.Context, node *corev1.Node, deadline time.Time) (bool, []string, error) {
+		progress, err := drainer.Drain(ctx, node, deadline)
+		return progress.Done, progress.Waiting, err
+	}
+}
+
+// healthChecks never ask VPSie: an outage there must not restart a controller that has nothing wrong with it.
+func healthChecks(mgr manager.Manager) error {
+	alive := func(*http.Request) error { return nil }
+	if err := mgr.AddHealthzCheck("alive", alive); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	synced := func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the watches have not caught up with the API server yet")
+		}
+		return nil
+	}
+	if err := mgr.AddReadyzCheck("watches", synced); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return nil
+}
