@@ -1,0 +1,207 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command sandbox runs a whole real cluster on one machine: etcd, kube-apiserver, scheduler and controller-manager, hollow kubelets, a
+// simulated VPSie, and the autoscaler. It needs no container engine and no network but loopback.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/demo"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/programs"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/stack"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintln(os.Stderr, "sandbox:", err)
+		}
+		os.Exit(1) //nolint:gocritic // nothing is deferred that matters
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sandbox",
+		Short:         "A whole real cluster on one machine, with a simulated VPSie",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(buildCommand(), upCommand(), demoCommand())
+	return root
+}
+
+func buildCommand() *cobra.Command {
+	var repository string
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build the control plane's programs (10 to 25 minutes the first time, nothing afterwards)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			bin, err := programs.Build(cmd.Context(), programs.BuildOptions{Root: repository, Progress: cmd.OutOrStdout()})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the control plane's programs are in", bin)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&repository, "repository", ".", "top folder of the repository")
+	return cmd
+}
+
+// common are the flags of the commands that start a cluster.
+type common struct {
+	repository, state, controller string
+	kubePort, vpsiePort           int
+	workerLimit                   int
+	seed                          int64
+	noController                  bool
+	boot                          string
+	controllerArgs                []string
+}
+
+func (c *common) add(cmd *cobra.Command, boot string) {
+	flags := cmd.Flags()
+	flags.StringVar(&c.repository, "repository", ".", "top folder of the repository")
+	flags.StringVar(&c.state, "state", "", "folder that everything is written to; left out: .sandbox in the repository")
+	flags.StringVar(&c.controller, "controller", "", "the controller's program; left out: bin/vpsie-autoscaler in the repository")
+	flags.StringArrayVar(&c.controllerArgs, "controller-arg", nil, "a further flag for the controller; may be repeated")
+	flags.IntVar(&c.kubePort, "kube-port", 0, "port of kube-apiserver; 0: any that is free")
+	flags.IntVar(&c.vpsiePort, "vpsie-port", 0, "port of the simulated VPSie; 0: any that is free")
+	flags.IntVar(&c.workerLimit, "worker-limit", 20, "how many workers the simulated account may have")
+	flags.Int64Var(&c.seed, "seed", 1, "seed of identifiers, host names and delays")
+	flags.StringVar(&c.boot, "boot", boot, "how long machines take to boot: real (about a minute), demo (about ten seconds) or fast (two seconds)")
+}
+
+func (c *common) options(out io.Writer) (stack.Options, error) {
+	boots := map[string]func() stack.Boot{"real": stack.Real, "demo": stack.Demo, "fast": stack.Fast}
+	boot, ok := boots[c.boot]
+	if !ok {
+		return stack.Options{}, fmt.Errorf("--boot: %q is none of real, demo, fast", c.boot)
+	}
+	repository, err := filepath.Abs(c.repository)
+	if err != nil {
+		return stack.Options{}, fmt.Errorf("--repository: %w", err)
+	}
+	options := stack.Options{
+		State: c.state, Chart: filepath.Join(repository, "charts", "vpsie-autoscaler"), Controller: c.controller, ControllerArgs: c.controllerArgs,
+		VPSiePort: c.vpsiePort, KubePort: c.kubePort, Seed: c.seed, WorkerLimit: c.workerLimit, Boot: boot(),
+		Step: steps(out),
+	}
+	if options.State == "" {
+		options.State = filepath.Join(repository, ".sandbox")
+	}
+	if options.Controller == "" {
+		options.Controller = filepath.Join(repository, "bin", "vpsie-autoscaler")
+	}
+	if _, err := os.Stat(options.Controller); err != nil && !c.noController {
+		return stack.Options{}, fmt.Errorf("the controller's program %s is missing: run make build", options.Controller)
+	}
+	if c.noController {
+		options.Controller = ""
+	}
+	return options, nil
+}
+
+// steps prints what was done, each with the seconds since the start.
+func steps(out io.Writer) func(string, ...any) {
+	start := time.Now() //nolint:forbidigo // for people only
+	return func(format string, args ...any) {
+		fmt.Fprintf(out, "  %4.1fs  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody is left to tell
+	}
+}
+
+func (c *common) start(ctx context.Context, out io.Writer) (*stack.Stack, error) {
+	options, err := c.options(out)
+	if err != nil {
+		return nil, err
+	}
+	options.Bin, err = programs.Build(ctx, programs.BuildOptions{Root: c.repository, Progress: out})
+	if err != nil {
+		return nil, err
+	}
+	return stack.Start(ctx, options)
+}
+
+func upCommand() *cobra.Command {
+	var c common
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start the sandbox and keep it running until Ctrl-C",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.start(cmd.Context(), cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin) //nolint:errcheck // as above
+			select {
+			case <-cmd.Context().Done():
+				err = nil
+			case err = <-s.Failed():
+			}
+			return errors.Join(err, s.Stop())
+		},
+	}
+	c.add(cmd, "demo")
+	cmd.Flags().BoolVar(&c.noController, "no-controller", false, "do not start the controller")
+	return cmd
+}
+
+const ready = `
+The sandbox is up. Ctrl-C ends it.
+
+  export KUBECONFIG=%s
+  VPSie (simulated): %s     its books: /sim/v1/ledger
+  controller's log:  %s
+
+  kubectl is in %s
+  Try: kubectl apply -f test/e2e/testdata/nodegroup.yaml -f test/e2e/testdata/shop
+       kubectl get ng,vn,dis,nodes,pods
+`
+
+func demoCommand() *cobra.Command {
+	var c common
+	var keep, fast bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch a shop's pods become VPSie machines, and the machines go again",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if fast {
+				c.boot = "fast"
+			}
+			s, err := c.start(cmd.Context(), cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			err = demo.Run(cmd.Context(), s, demo.Options{
+				Manifests: filepath.Join(c.repository, "test", "e2e", "testdata"), Out: cmd.OutOrStdout(),
+			})
+			if keep && cmd.Context().Err() == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin) //nolint:errcheck // as above
+				<-cmd.Context().Done()
+			}
+			return errors.Join(err, s.Stop())
+		},
+	}
+	c.add(cmd, "demo")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running at the end, until Ctrl-C")
+	cmd.Flags().BoolVar(&fast, "fast", false, "machines boot in two seconds")
+	return cmd
+}

@@ -1,0 +1,247 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stack turns the sandbox's parts into one running whole: control plane, simulated VPSie, hollow kubelets for the
+// machines that VPSie boots, the chart, and the controller under the chart's service account. It never gives the controller more rights
+// than the chart does.
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/simadmin"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/controlplane"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/hollow"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/process"
+)
+
+// Options say what runs and how fast machines boot.
+type Options struct {
+	Bin        string // folder of the control plane's programs
+	State      string // folder that everything is written to
+	Chart      string // folder of the chart
+	Controller string // the controller's program; empty: none is started
+	// ControllerArgs come after the flags that the stack needs.
+	ControllerArgs []string
+	// Settings of the chart, as for helm --set.
+	Values []string
+
+	VPSiePort   int // 0: a free one
+	KubePort    int // 0: a free one
+	Seed        int64
+	WorkerLimit int
+	Boot        Boot
+	Step        func(format string, args ...any) // told what was done; nothing when nil
+}
+
+// Boot says how long the life of a machine takes.
+type Boot struct {
+	Visible, Join, Ready, Delete time.Duration
+	PodStart, PodStop            time.Duration
+}
+
+// Real is roughly what VPSie takes.
+func Real() Boot {
+	return Boot{Visible: 10 * time.Second, Join: 60 * time.Second, Ready: 5 * time.Second, Delete: 10 * time.Second, PodStart: 2 * time.Second, PodStop: 3 * time.Second}
+}
+
+// Demo is quick enough to watch and slow enough to follow.
+func Demo() Boot {
+	return Boot{Visible: 4 * time.Second, Join: 8 * time.Second, Ready: 2 * time.Second, Delete: 3 * time.Second, PodStart: time.Second, PodStop: time.Second}
+}
+
+// Fast is for tests.
+func Fast() Boot {
+	return Boot{Visible: time.Second, Join: time.Second, Ready: 500 * time.Millisecond, Delete: 500 * time.Millisecond, PodStart: 200 * time.Millisecond, PodStop: 200 * time.Millisecond}
+}
+
+// Info is what a test or a person needs to use a running stack. It is also written to sandbox.json in the state folder.
+type Info struct {
+	Kubeconfig           string `json:"kubeconfig"`
+	ControllerKubeconfig string `json:"controllerKubeconfig"`
+	VPSieURL             string `json:"vpsieURL"`
+	VPSieToken           string `json:"vpsieToken"`
+	Bin                  string `json:"bin"`
+	ControllerLog        string `json:"controllerLog"`
+	MetricsURL           string `json:"metricsURL,omitempty"`
+	HealthURL            string `json:"healthURL,omitempty"`
+	ControllerPID        int    `json:"controllerPID,omitempty"`
+}
+
+// Stack is everything, running.
+type Stack struct {
+	Info    Info
+	Cluster *controlplane.Cluster
+	Admin   *simadmin.Client
+
+	options    Options
+	fleet      *hollow.Fleet
+	vpsie      *http.Server
+	machines   context.CancelFunc
+	machinesUp chan struct{}
+	controller *process.Process
+}
+
+const (
+	namespace      = "kube-system"
+	serviceAccount = "vpsie-autoscaler"
+	token          = "sandbox-token" //nolint:gosec // the simulated VPSie's, worth nothing anywhere else
+	// InfoFile is where Info is written, in the state folder.
+	InfoFile = "sandbox.json"
+)
+
+// Start runs everything. After an error nothing runs.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	if options.Step == nil {
+		options.Step = func(string, ...any) {}
+	}
+	s := &Stack{options: options}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	if err := s.startCluster(ctx); err != nil {
+		return err
+	}
+	if err := s.startVPSie(ctx); err != nil {
+		return err
+	}
+	if err := s.install(ctx); err != nil {
+		return err
+	}
+	if s.options.Controller != "" {
+		if err := s.StartController(ctx); err != nil {
+			return err
+		}
+	}
+	return s.writeInfo()
+}
+
+func (s *Stack) startCluster(ctx context.Context) error {
+	cluster, err := controlplane.Start(ctx, s.options.Bin, s.options.State, controlplane.Options{
+		Ports: controlplane.Ports{APIServer: s.options.KubePort},
+		// A dead machine is noticed in seconds: nobody wants to watch the 40 s that are right for a real cluster.
+		Args: map[controlplane.Component][]string{controlplane.ControllerManager: {"--node-monitor-grace-period=25s", "--node-monitor-period=2s"}},
+	})
+	if err != nil {
+		return fmt.Errorf("starting the control plane: %w", err)
+	}
+	s.Cluster = cluster
+	s.Info.Kubeconfig, s.Info.Bin = cluster.AdminKubeconfig(), s.options.Bin
+	s.options.Step("kube-apiserver, etcd, scheduler and controller-manager run at %s", cluster.URL())
+	return nil
+}
+
+// joiner makes the machines that VPSie boots into hollow kubelets.
+type joiner struct{ fleet *hollow.Fleet }
+
+func (j joiner) Join(ctx context.Context, m vpsiesim.Machine) error {
+	return j.fleet.Join(ctx, hollow.Machine{Name: m.Hostname, IP: m.IP, CPU: m.CPU, MemoryMB: m.MemoryMB, DiskGB: m.DiskGB})
+}
+
+func (j joiner) Leave(ctx context.Context, m vpsiesim.Machine) error {
+	return j.fleet.Leave(ctx, m.Hostname)
+}
+
+func (s *Stack) startVPSie(ctx context.Context) error {
+	boot := s.options.Boot
+	s.fleet = hollow.NewFleet(s.Cluster.AdminConfig(), hollow.Options{
+		ReadyDelay: boot.Ready, StartDelay: hollow.Range{Min: boot.PodStart / 2, Max: boot.PodStart}, StopDelay: boot.PodStop,
+	})
+	server, err := vpsiesim.New(vpsiesim.Options{
+		Token: token, Seed: s.options.Seed, WorkerLimit: s.options.WorkerLimit,
+		VisibleDelay: vpsiesim.Range{Min: boot.Visible / 2, Max: boot.Visible},
+		BootDelay:    vpsiesim.Range{Min: boot.Join / 2, Max: boot.Join},
+		DeleteDelay:  boot.Delete,
+		Joiner:       joiner{s.fleet},
+		Logger:       logr.Discard(),
+	})
+	if err != nil {
+		return fmt.Errorf("making the simulated VPSie: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.options.VPSiePort))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d for the simulated VPSie is in use: stop what holds it, or choose another with --vpsie-port (0: any)", s.options.VPSiePort)
+	}
+	if err != nil {
+		return fmt.Errorf("listening for the simulated VPSie: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(vpsiesim.AdminPrefix+"/", server.AdminHandler())
+	mux.Handle("/", server.Handler())
+	s.vpsie = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.vpsie.Serve(listener) }() // ends with ErrServerClosed when the stack stops
+	machines, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.machines, s.machinesUp = cancel, make(chan struct{})
+	go func() {
+		defer close(s.machinesUp)
+		_ = server.Run(machines) // ends without an error when the stack stops
+	}()
+	s.Info.VPSieURL, s.Info.VPSieToken = "http://"+listener.Addr().String(), token
+	s.Admin = simadmin.New(s.Info.VPSieURL, nil)
+	s.options.Step("a simulated VPSie answers at %s", s.Info.VPSieURL)
+	return nil
+}
+
+func (s *Stack) writeInfo() error {
+	data, err := json.MarshalIndent(s.Info, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.options.State, InfoFile), append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", InfoFile, err)
+	}
+	return nil
+}
+
+// Failed receives an error when a component of the control plane ends although nobody stopped it.
+func (s *Stack) Failed() <-chan error { return s.Cluster.Failed() }
+
+// Stop ends everything, the controller first, and leaves no process behind.
+func (s *Stack) Stop() error {
+	var failures []error
+	if s.controller != nil {
+		failures = append(failures, s.StopController())
+	}
+	if s.machines != nil {
+		s.machines()
+		<-s.machinesUp
+	}
+	if s.vpsie != nil {
+		failures = append(failures, s.vpsie.Close())
+	}
+	if s.fleet != nil {
+		s.fleet.Stop()
+	}
+	if s.Cluster != nil {
+		failures = append(failures, s.Cluster.Stop())
+	}
+	return errors.Join(failures...)
+}
+
+// Copy writes the controller's log to w.
+func (s *Stack) Copy(w io.Writer) error {
+	log, err := os.Open(s.Info.ControllerLog)
+	if err != nil {
+		return fmt.Errorf("reading the controller's log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // only read
+	_, err = io.Copy(w, log)
+	return err
+}
