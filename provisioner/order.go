@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/samber/lo"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -70,14 +71,9 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 		if ng.Spec.MinNodes == nil || pausedProvisioning(ng) {
 			continue
 		}
-		have := lasting(picture, ng.Name)
-		for _, o := range planned {
-			if o.launch.Group == ng.Name {
-				have++
-			}
-		}
+		have := lasting(picture, ng.Name) + lo.CountBy(planned, func(o order) bool { return o.launch.Group == ng.Name })
 		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
-		eligible = slices.DeleteFunc(slices.Clone(eligible), func(o scheduling.Offering) bool { return !o.Available })
+		eligible = lo.Filter(eligible, func(o scheduling.Offering, _ int) bool { return o.Available })
 		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0; have++ {
 			launch := scheduling.Launch{
 				Group: ng.Name, Offerings: eligible[:min(len(eligible), 8)],
@@ -92,13 +88,9 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 
 // lasting counts the machines of a pool that are not failed and not leaving.
 func lasting(picture *state.Picture, group string) int {
-	count := 0
-	for _, m := range picture.Machines {
-		if m.VPSieNode.Spec.NodeGroup == group && state.Owned(m.VPSieNode) && m.VPSieNode.DeletionTimestamp.IsZero() {
-			count++
-		}
-	}
-	return count
+	return lo.CountBy(picture.Machines, func(m state.Machine) bool {
+		return m.VPSieNode.Spec.NodeGroup == group && state.Owned(m.VPSieNode) && m.VPSieNode.DeletionTimestamp.IsZero()
+	})
 }
 
 func pausedProvisioning(ng *v1alpha1.NodeGroup) bool {
@@ -106,11 +98,7 @@ func pausedProvisioning(ng *v1alpha1.NodeGroup) bool {
 }
 
 func names(picture *state.Picture) map[string]bool {
-	taken := make(map[string]bool, len(picture.Machines))
-	for _, m := range picture.Machines {
-		taken[m.VPSieNode.Name] = true
-	}
-	return taken
+	return lo.SliceToMap(picture.Machines, func(m state.Machine) (string, bool) { return m.VPSieNode.Name, true })
 }
 
 // freeName returns group-xxxxxxxx, where x is a hash of the keys and of the number of machines that were made for the same keys
@@ -173,12 +161,7 @@ func owner(ng *v1alpha1.NodeGroup) metav1.OwnerReference {
 }
 
 func realPods(pods []types.NamespacedName) []string {
-	var result []string
-	for _, pod := range pods {
-		if !scheduling.IsHeadroom(pod) {
-			result = append(result, pod.String())
-		}
-	}
+	result := lo.FilterMap(pods, func(pod types.NamespacedName, _ int) (string, bool) { return pod.String(), !scheduling.IsHeadroom(pod) })
 	slices.Sort(result)
 	return result
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -26,19 +27,13 @@ const (
 type told map[types.UID]string
 
 func (t told) forget(pending []*corev1.Pod) {
-	present := make(map[types.UID]bool, len(pending))
-	for _, pod := range pending {
-		present[pod.UID] = true
-	}
-	maps.DeleteFunc(t, func(uid types.UID, _ string) bool { return !present[uid] })
+	present := lo.KeyBy(pending, func(pod *corev1.Pod) types.UID { return pod.UID })
+	maps.DeleteFunc(t, func(uid types.UID, _ string) bool { return present[uid] == nil })
 }
 
 // tell says to each pod what is coming, or why nothing is.
 func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, held map[string]string) {
-	byLaunch := make(map[string]order, len(orders))
-	for _, o := range orders {
-		byLaunch[o.launch.Name] = o
-	}
+	byLaunch := lo.KeyBy(orders, func(o order) string { return o.launch.Name })
 	for _, placement := range plan.Placements {
 		if scheduling.IsHeadroom(placement.Pod) {
 			continue

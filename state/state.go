@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -130,10 +131,7 @@ func Unschedulable(pod *corev1.Pod) bool {
 }
 
 func machines(vpsieNodes []*v1alpha1.VPSieNode, nodes []*corev1.Node, podsOn map[string][]*corev1.Pod) []Machine {
-	byName := make(map[string]*corev1.Node, len(nodes))
-	for _, node := range nodes {
-		byName[node.Name] = node
-	}
+	byName := lo.KeyBy(nodes, func(node *corev1.Node) string { return node.Name })
 	result := make([]Machine, 0, len(vpsieNodes))
 	for _, vn := range vpsieNodes {
 		machine := Machine{VPSieNode: vn, Node: byName[NodeName(vn)]}

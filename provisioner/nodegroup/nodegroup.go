@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -97,13 +98,7 @@ func (r *Reconciler) nodes(ctx context.Context, group string) ([]v1alpha1.VPSieN
 	if err := r.kube.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("listing the VPSieNodes of NodeGroup %q: %w", group, err)
 	}
-	var mine []v1alpha1.VPSieNode
-	for i := range list.Items {
-		if list.Items[i].Spec.NodeGroup == group {
-			mine = append(mine, list.Items[i])
-		}
-	}
-	return mine, nil
+	return lo.Filter(list.Items, func(vn v1alpha1.VPSieNode, _ int) bool { return vn.Spec.NodeGroup == group }), nil
 }
 
 // remove deletes the machines of a NodeGroup that is being deleted; each is drained first. The NodeGroup stays until the last is
