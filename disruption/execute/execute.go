@@ -159,6 +159,7 @@ func (r *Reconciler) save(ctx context.Context, before, d *v1alpha1.Disruption) e
 		d.Status.Phase = v1alpha1.DisruptionProposed
 	}
 	d.Status.ObservedGeneration = d.Generation
+	d.Status.Removed, d.Status.Launched = d.Spec.RemovedNames(), d.Spec.LaunchedNames()
 	setReady(d)
 	if equality.Semantic.DeepEqual(before.Status, d.Status) {
 		return nil
