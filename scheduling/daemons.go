@@ -43,7 +43,7 @@ func daemonTemplate(set *appsv1.DaemonSet, priorities map[string]int32) *corev1.
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Namespace, pod.Name = set.Namespace, set.Name
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
-	pod.Spec.Priority = ptr.To(ptr.Deref(pod.Spec.Priority, priorities[pod.Spec.PriorityClassName]))
+	pod.Spec.Priority = new(ptr.Deref(pod.Spec.Priority, priorities[pod.Spec.PriorityClassName]))
 	return pod
 }
 
@@ -80,7 +80,7 @@ func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bo
 	}
 	pending := slices.DeleteFunc(slices.Clone(snap.Objects().Pods), func(pod *corev1.Pod) bool {
 		_, placed := snap.NodeOf(pod)
-		return placed || asked(pod) || !ownedByDaemonSet(pod) || unplannable(pod, []string{corev1.DefaultSchedulerName}) != ""
+		return placed || asked(pod) || !ownedByDaemonSet(pod) || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0
 	})
 	slices.SortFunc(pending, comparePending)
 	for _, pod := range pending {

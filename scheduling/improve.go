@@ -325,15 +325,17 @@ func (p *planner) drop(m *machine) {
 // pair replaces two machines by one that costs no more.
 func (p *planner) pair() error {
 	tried := 0
-	for i := 0; i < len(p.machines); i++ {
-		for j := i + 1; j < len(p.machines) && tried < pairsTried && p.refusals <= refusalsAllowed; j++ {
-			tried++
-			done, err := p.tryPair(p.machines[i], p.machines[j])
+	for first := 0; first < len(p.machines); first++ { //nolint:intrange // machines leave while it runs
+		for second := first + 1; second < len(p.machines); {
+			if tried++; tried > pairsTried || p.refusals > refusalsAllowed {
+				return nil
+			}
+			done, err := p.tryPair(p.machines[first], p.machines[second])
 			if err != nil {
 				return err
 			}
-			if done {
-				j-- // another one has moved here
+			if !done { // otherwise the next one has moved here
+				second++
 			}
 		}
 	}

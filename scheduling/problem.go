@@ -102,7 +102,7 @@ func (p *problem) addPods() error {
 			continue
 		}
 		if pod.Spec.NodeName != "" { // its node is gone
-			pod = ptr.To(*pod)
+			pod = new(*pod)
 			pod.Spec.NodeName = ""
 		}
 		open = append(open, pod)

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -139,12 +138,14 @@ func (p *problem) priorities() []int32 {
 	return floors
 }
 
-// favoursTheUnimportant says whether a pod was left out while a machine was bought for a pod of less priority.
+// favoursTheUnimportant says whether a limit left a pod out while a machine was bought for a pod of less priority.
 func (p *planner) favoursTheUnimportant() bool {
 	left, launched := int32(math.MinInt32), int32(math.MaxInt32)
 	for c, class := range p.classes {
-		if len(p.left[c]) > 0 && slices.ContainsFunc(class.verdicts, func(v simulate.Verdict) bool { return v.Fits }) {
-			left = max(left, class.priority)
+		for i, candidate := range p.candidates {
+			if len(p.left[c]) > 0 && class.verdicts[i].Fits && !affords(p.budgets[candidate.pool], candidate.draw, nil) {
+				left = max(left, class.priority)
+			}
 		}
 	}
 	for _, m := range p.machines {

@@ -35,6 +35,9 @@ func (p *planner) verify() (verified *planner, omitted int, err error) {
 		if err == nil {
 			err = current.dropIdle()
 		}
+		if err == nil {
+			err = current.improve() // machines that lost pods may be too large now
+		}
 		if err != nil {
 			current.close()
 			return nil, 0, err

@@ -30,7 +30,7 @@ import (
 
 // initMetrics guards kube-scheduler's metric variables: they are nil until they are made, and making them again
 // while an engine runs would be a race.
-var initMetrics sync.Once
+var initMetrics sync.Once //nolint:gochecknoglobals // as global as what it guards
 
 // Options is what may differ from a stock kube-scheduler.
 type Options struct {
@@ -60,7 +60,7 @@ func (v Verdict) String() string {
 type Engine struct {
 	snapshot  *snapshot.Snapshot
 	framework framework.Framework
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // only silences the plugins' logger: no call of theirs waits for anything
 	stop      context.CancelFunc
 
 	reserved []reservation

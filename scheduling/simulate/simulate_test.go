@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
@@ -145,7 +144,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 func TestDeclaredFeaturesDecide(t *testing.T) {
 	needs := build.MakePod("p").With(func(p *corev1.Pod) {
 		p.Spec.HostNetwork = true
-		p.Spec.HostUsers = ptr.To(false)
+		p.Spec.HostUsers = new(false)
 	}).Obj()
 	e := engine(t, snapshot.Objects{Nodes: []*corev1.Node{
 		build.MakeNode("old").Obj(),

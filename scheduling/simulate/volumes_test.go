@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
@@ -52,7 +51,7 @@ func claim(name, class, volume string) *corev1.PersistentVolumeClaim {
 	pvc := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name)},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: ptr.To(class), VolumeName: volume,
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: new(class), VolumeName: volume,
 			Resources: corev1.VolumeResourceRequirements{Requests: size("10Gi")},
 		},
 	}
@@ -65,7 +64,7 @@ func claim(name, class, volume string) *corev1.PersistentVolumeClaim {
 
 func class(name, provisioner string, zones ...string) *storagev1.StorageClass {
 	c := &storagev1.StorageClass{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: provisioner, VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+		ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: provisioner, VolumeBindingMode: new(storagev1.VolumeBindingWaitForFirstConsumer),
 	}
 	if len(zones) > 0 {
 		c.AllowedTopologies = []corev1.TopologySelectorTerm{{MatchLabelExpressions: []corev1.TopologySelectorLabelRequirement{
@@ -77,7 +76,7 @@ func class(name, provisioner string, zones ...string) *storagev1.StorageClass {
 
 func limit(node string, volumes int32) *storagev1.CSINode {
 	return &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: node}, Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{
-		{Name: driver, NodeID: node, Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To(volumes)}},
+		{Name: driver, NodeID: node, Allocatable: &storagev1.VolumeNodeResources{Count: new(volumes)}},
 	}}}
 }
 
@@ -144,7 +143,7 @@ func TestAPlannedNodeHasTheVolumeLimitOfItsLike(t *testing.T) {
 		Nodes:          []*corev1.Node{build.MakeNode("old").Group("general").Cordon().Obj()},
 		StorageClasses: []*storagev1.StorageClass{class("anywhere", driver)},
 		CSIDrivers: []*storagev1.CSIDriver{{
-			ObjectMeta: metav1.ObjectMeta{Name: driver}, Spec: storagev1.CSIDriverSpec{PreventPodSchedulingIfMissing: ptr.To(true)},
+			ObjectMeta: metav1.ObjectMeta{Name: driver}, Spec: storagev1.CSIDriverSpec{PreventPodSchedulingIfMissing: new(true)},
 		}},
 		CSINodes:               []*storagev1.CSINode{limit("old", 1)},
 		PersistentVolumeClaims: []*corev1.PersistentVolumeClaim{claim("a", "anywhere", ""), claim("b", "anywhere", "")},
@@ -171,7 +170,7 @@ func TestADeviceIsPromisedOnce(t *testing.T) {
 	}
 	pod := func(name string) *corev1.Pod {
 		return build.MakePod(name).With(func(p *corev1.Pod) {
-			p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "g", ResourceClaimName: ptr.To(name)}}
+			p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "g", ResourceClaimName: new(name)}}
 			p.Spec.Containers[0].Resources.Claims = []corev1.ResourceClaim{{Name: "g"}}
 		}).Obj()
 	}
@@ -182,7 +181,7 @@ func TestADeviceIsPromisedOnce(t *testing.T) {
 			Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: `device.driver == "gpu.example.com"`}}},
 		}}},
 		ResourceSlices: []*resourceapi.ResourceSlice{{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: resourceapi.ResourceSliceSpec{
-			Driver: "gpu.example.com", NodeName: ptr.To("with"), Pool: resourceapi.ResourcePool{Name: "with", ResourceSliceCount: 1},
+			Driver: "gpu.example.com", NodeName: new("with"), Pool: resourceapi.ResourcePool{Name: "with", ResourceSliceCount: 1},
 			Devices: []resourceapi.Device{{Name: "gpu0"}},
 		}}},
 	})

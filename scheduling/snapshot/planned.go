@@ -70,7 +70,7 @@ func (p *podInfos) of(pod *corev1.Pod) fwk.PodInfo {
 	}
 	seen := pod
 	if pod.UID == "" { // the framework tells pods on a node apart by UID; pods that do not exist yet have none
-		seen = ptr.To(*pod)
+		seen = new(*pod)
 		seen.UID = types.UID(keyOf(pod).String())
 	}
 	// Like kube-scheduler: a selector that cannot be read matches nothing, and is no reason to ignore the pod.

@@ -9,6 +9,7 @@ package snapshot
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -126,9 +127,7 @@ func (s *Snapshot) Clone() *Snapshot {
 	for _, info := range s.list {
 		clone.insert(info.Snapshot())
 	}
-	for pod, node := range s.places {
-		clone.places[pod] = node
-	}
+	maps.Copy(clone.places, s.places)
 	for node, pods := range s.strays {
 		clone.strays[node] = slices.Clone(pods)
 	}

@@ -15,7 +15,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
@@ -273,7 +272,7 @@ func TestAVirtualNodeLosesAgainstTheRegisteredOne(t *testing.T) {
 func TestAPlannedNodeLooksLikeItsLike(t *testing.T) {
 	csiNode := func(node string, limit int32, keys ...string) *storagev1.CSINode {
 		return &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: node}, Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{{
-			Name: "disk", NodeID: "id-" + node, TopologyKeys: keys, Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To(limit)},
+			Name: "disk", NodeID: "id-" + node, TopologyKeys: keys, Allocatable: &storagev1.VolumeNodeResources{Count: new(limit)},
 		}}}}
 	}
 	features := func(features ...string) func(*corev1.Node) {

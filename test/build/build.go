@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
@@ -162,7 +161,7 @@ func (p *Pod) NodeAffinity(key string, values ...string) *Pod {
 // Owner makes the pod belong to a controller.
 func (p *Pod) Owner(kind, name string) *Pod {
 	p.pod.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: "apps/v1", Kind: kind, Name: name, UID: types.UID(kind + "-" + name), Controller: ptr.To(true),
+		APIVersion: "apps/v1", Kind: kind, Name: name, UID: types.UID(kind + "-" + name), Controller: new(true),
 	}}
 	return p
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -86,13 +85,13 @@ func (g *NodeGroup) Datacenter(name string) *NodeGroup {
 
 // LimitCPU bounds the sum of cores.
 func (g *NodeGroup) LimitCPU(cpu string) *NodeGroup {
-	g.limits().CPU = ptr.To(resource.MustParse(cpu))
+	g.limits().CPU = new(resource.MustParse(cpu))
 	return g
 }
 
 // LimitMemory bounds the sum of memory.
 func (g *NodeGroup) LimitMemory(memory string) *NodeGroup {
-	g.limits().Memory = ptr.To(resource.MustParse(memory))
+	g.limits().Memory = new(resource.MustParse(memory))
 	return g
 }
 
@@ -101,7 +100,7 @@ func (g *NodeGroup) LimitNodes(nodes int32) *NodeGroup { g.limits().Nodes = &nod
 
 // LimitCost bounds the sum of prices per hour.
 func (g *NodeGroup) LimitCost(price string) *NodeGroup {
-	g.limits().CostPerHour = ptr.To(v1alpha1.Price(price))
+	g.limits().CostPerHour = new(v1alpha1.Price(price))
 	return g
 }
 
