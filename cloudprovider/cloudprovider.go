@@ -7,6 +7,7 @@ package cloudprovider
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -69,10 +70,5 @@ type Instance struct {
 
 // Matches says whether the machine may have been bought as that offering.
 func (i Instance) Matches(offeringID string) bool {
-	for _, id := range i.OfferingIDs {
-		if id == offeringID {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(i.OfferingIDs, offeringID)
 }

@@ -48,8 +48,7 @@ func ReactionTo(err error) Reaction {
 	if err == nil {
 		return NoReaction
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reaction
 	}
 	return TryLater
@@ -57,8 +56,7 @@ func ReactionTo(err error) Reaction {
 
 // ReasonOf returns the one-word reason of err, "Unknown" where it carries none.
 func ReasonOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) && e.Reason != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason != "" {
 		return e.Reason
 	}
 	return "Unknown"

@@ -90,7 +90,7 @@ func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
 
 func TestTheHoldIsBounded(t *testing.T) {
 	var machines []state.Machine
-	for _, name := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
 		machines = append(machines, machine(name, v1alpha1.PhaseFailed, refusal(0)))
 	}
 	until, _ := holdUntil(&state.Picture{Machines: machines}, "general")

@@ -120,9 +120,9 @@ func (c *common) options(out io.Writer) (stack.Options, error) {
 
 // steps prints what was done, each with the seconds since the start.
 func steps(out io.Writer) func(string, ...any) {
-	start := time.Now() //nolint:forbidigo // for people only
+	start := time.Now()
 	return func(format string, args ...any) {
-		fmt.Fprintf(out, "  %4.1fs  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody is left to tell
+		fmt.Fprintf(out, "  %4.1fs  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
 }
 
@@ -149,7 +149,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin) //nolint:errcheck // as above
+			fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin)
 			select {
 			case <-cmd.Context().Done():
 				err = nil
@@ -194,7 +194,7 @@ func demoCommand() *cobra.Command {
 				Manifests: filepath.Join(c.repository, "test", "e2e", "testdata"), Out: cmd.OutOrStdout(),
 			})
 			if keep && cmd.Context().Err() == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin) //nolint:errcheck // as above
+				fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin)
 				<-cmd.Context().Done()
 			}
 			return errors.Join(err, s.Stop())

@@ -23,6 +23,8 @@ import (
 const (
 	// pollAfter is when to look again at what no watch tells of.
 	pollAfter = 5 * time.Second
+	// waitingAfter is when to check again a decision that has to wait for its turn: each check looks at the whole cluster.
+	waitingAfter = 10 * time.Second
 	// proposedAfter is when to look again whether a decision that waits for a person is still right.
 	proposedAfter = 30 * time.Second
 	// longestMessage is what the API server accepts.
@@ -71,7 +73,7 @@ func (r *Reconciler) begin(ctx context.Context, d *v1alpha1.Disruption) (time.Du
 		return 0, err
 	case no != nil && no.Rule.Temporary():
 		enter(d, v1alpha1.DisruptionApproved, describe(no.VPSieNode, no.Message))
-		return pollAfter, nil
+		return waitingAfter, nil
 	case no != nil:
 		r.finish(d, v1alpha1.DisruptionRejected, describe(no.VPSieNode, no.Message))
 		return 0, nil

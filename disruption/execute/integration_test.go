@@ -57,12 +57,12 @@ var _ = Describe("a machine that has to go", Label("disruption"), Ordered, func(
 		kube, err = client.New(config, client.Options{Scheme: scheme})
 		Expect(err).NotTo(HaveOccurred())
 
-		clock = clocktesting.NewFakePassiveClock(time.Now()) //nolint:forbidigo // the API server's clock is the wall's
 		ng := &v1alpha1.NodeGroup{
 			ObjectMeta: metav1.ObjectMeta{Name: "pool", Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.ManagedValue}},
 			Spec:       v1alpha1.NodeGroupSpec{Disruption: v1alpha1.DisruptionRules{Budgets: []v1alpha1.Budget{{Nodes: "100%"}}}},
 		}
 		Expect(kube.Create(ctx, ng)).To(Succeed())
+		clock = clocktesting.NewFakePassiveClock(ng.CreationTimestamp.Time)
 	})
 
 	drainer := func() *drain.Drainer { return drain.New(kube, kube, drain.Options{Clock: clock}) }

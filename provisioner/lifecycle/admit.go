@@ -22,7 +22,9 @@ import (
 
 // hold keeps pods that were not planned for it away from a Node that is registered and not Ready yet. NoSchedule, as what makes a
 // Node Ready (a network plugin) tolerates that and perhaps nothing more.
-var hold = corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoSchedule}
+func hold() corev1.Taint {
+	return corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoSchedule}
+}
 
 // longestHold bounds the hold: should a Node need something to become Ready that does not tolerate it, it gets it then.
 const longestHold = time.Minute
@@ -37,7 +39,7 @@ func held(node *corev1.Node) bool {
 
 func (r *Reconciler) heldTooLong(vn *v1alpha1.VPSieNode) bool {
 	registered := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionRegistered)
-	return registered != nil && registered.LastTransitionTime.After(unstamped.Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > longestHold
+	return registered != nil && registered.LastTransitionTime.After(unstamped().Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > longestHold
 }
 
 // admit opens the Node for pods. Those that it was bought for are nominated first: kube-scheduler then tries them on this Node before

@@ -5,6 +5,7 @@ package lifecycle
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,9 +35,7 @@ func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, invento
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	taken := owners(all)
-	for id, holder := range c.held {
-		taken[id] = holder
-	}
+	maps.Copy(taken, c.held)
 	for id, holder := range taken {
 		if holder.uid == vn.UID {
 			return id

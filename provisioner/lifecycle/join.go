@@ -45,8 +45,8 @@ const (
 
 // join waits for the Node, makes it ours, and waits until pods may run on it.
 func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
-	if gone, wait, err := r.vanished(ctx, vn); err != nil || gone {
-		return wait, err
+	if gone, wait := r.vanished(ctx, vn); gone {
+		return wait, nil
 	}
 	node, err := r.node(ctx, vn)
 	if err != nil {
@@ -67,15 +67,15 @@ func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 
 // vanished fails a VPSieNode whose machine is no longer in the inventory. One inventory that lacks it is not enough: the next one,
 // which is at least an interval younger, must lack it too.
-func (r *Reconciler) vanished(ctx context.Context, vn *v1alpha1.VPSieNode) (gone bool, wait time.Duration, err error) {
+func (r *Reconciler) vanished(ctx context.Context, vn *v1alpha1.VPSieNode) (gone bool, wait time.Duration) {
 	launched := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched)
 	if launched == nil || launched.Status == metav1.ConditionFalse {
-		return false, 0, nil
+		return false, 0
 	}
 	inventory, wait, err := r.inventories.after(ctx, launched.LastTransitionTime.Time)
 	if err != nil || wait > 0 {
-		// An outage of the cloud changes nothing for a Node that runs.
-		return false, 0, nil //nolint:nilerr // the next reconciliation asks again
+		// An outage of the cloud changes nothing for a Node that runs; the next reconciliation asks again.
+		return false, 0
 	}
 	_, found := inventory.Find(vn.Status.InstanceID)
 	switch {
@@ -85,15 +85,15 @@ func (r *Reconciler) vanished(ctx context.Context, vn *v1alpha1.VPSieNode) (gone
 	case launched.Status == metav1.ConditionTrue:
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reasonInstanceGone, "the machine is missing from VPSie's inventory; looking once more")
 		setTransition(vn, v1alpha1.ConditionLaunched, r.options.Clock.Now())
-		return true, r.options.InventoryInterval, nil
+		return true, r.options.InventoryInterval
 	case r.options.Clock.Since(launched.LastTransitionTime.Time) >= r.options.OrderSettle:
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonInstanceGone, "the machine is gone from VPSie's inventory")
 		r.fail(vn, reasonInstanceGone, fmt.Sprintf("machine %s is gone from VPSie's inventory and was not released by us", vn.Status.InstanceID))
-		return true, 0, nil
+		return true, 0
 	default:
-		return true, r.options.InventoryInterval, nil
+		return true, r.options.InventoryInterval
 	}
-	return false, 0, nil
+	return false, 0
 }
 
 // node returns the Node that the machine joined as, nil where there is none yet.
@@ -194,7 +194,7 @@ func dress(node *corev1.Node, vn *v1alpha1.VPSieNode) {
 	node.Annotations[v1alpha1.CreationReasonAnnotation] = string(vn.Spec.CreationReason)
 	node.Annotations[v1alpha1.VPSIDAnnotation] = vn.Status.InstanceID
 	node.Spec.ProviderID = cmp.Or(node.Spec.ProviderID, providerID(vn))
-	node.Spec.Taints = append(withoutHold(node.Spec.Taints), hold)
+	node.Spec.Taints = append(withoutHold(node.Spec.Taints), hold())
 	for _, taint := range slices.Concat(vn.Spec.Taints, vn.Spec.StartupTaints) {
 		want := corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: taint.Effect}
 		if !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) }) {

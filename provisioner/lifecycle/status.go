@@ -17,7 +17,7 @@ func setCondition(vn *v1alpha1.VPSieNode, kind string, status metav1.ConditionSt
 	previous := meta.FindStatusCondition(vn.Status.Conditions, kind)
 	condition := metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: shorten(message), ObservedGeneration: vn.Generation,
-		LastTransitionTime: unstamped,
+		LastTransitionTime: unstamped(),
 	}
 	if previous != nil && previous.Status == status {
 		condition.LastTransitionTime = previous.LastTransitionTime
@@ -26,7 +26,7 @@ func setCondition(vn *v1alpha1.VPSieNode, kind string, status metav1.ConditionSt
 }
 
 // unstamped marks a transition whose time is not known yet: the clock is read once, at the end of a reconciliation.
-var unstamped = metav1.NewTime(time.Unix(1, 0))
+func unstamped() metav1.Time { return metav1.NewTime(time.Unix(1, 0)) }
 
 // setTransition gives a condition a new time although its status did not change: what follows is counted from it.
 func setTransition(vn *v1alpha1.VPSieNode, kind string, now time.Time) {
@@ -60,8 +60,9 @@ func summarise(vn *v1alpha1.VPSieNode, now time.Time) {
 	}
 	setCondition(vn, v1alpha1.ConditionReady, status, reason, message)
 	vn.Status.ObservedGeneration = vn.Generation
+	pending := unstamped()
 	for i := range vn.Status.Conditions {
-		if vn.Status.Conditions[i].LastTransitionTime.Equal(&unstamped) {
+		if vn.Status.Conditions[i].LastTransitionTime.Equal(&pending) {
 			vn.Status.Conditions[i].LastTransitionTime = metav1.NewTime(now)
 		}
 	}

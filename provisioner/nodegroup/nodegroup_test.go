@@ -166,7 +166,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestADeletedPool(t *testing.T) {
-	deleted := group(func(ng *v1alpha1.NodeGroup) { ng.DeletionTimestamp = ptr.To(metav1.Now()) })
+	deleted := group(func(ng *v1alpha1.NodeGroup) { ng.DeletionTimestamp = new(metav1.Now()) })
 	t.Run("refuses to go before its machines, and removes only its own", func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		kube, ng := reconciled(t, shop(), registry, deleted.DeepCopy(), member("mine", "general", v1alpha1.PhaseReady), member("other", "elsewhere", v1alpha1.PhaseReady))

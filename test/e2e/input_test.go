@@ -62,7 +62,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 			if err := kube.Get(ctx, client.ObjectKey{Name: name}, ng); err != nil {
 				return err
 			}
-			ng.Annotations = map[string]string{"touched": time.Now().String()} //nolint:forbidigo // any new value
+			ng.Annotations = map[string]string{"touched": time.Now().String()}
 			return kube.Update(ctx, ng)
 		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
 	}
@@ -136,7 +136,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 	It("a port that is in use is one sentence", func(ctx SpecContext) {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
-		defer listener.Close() //nolint:errcheck // the test is over
+		defer listener.Close()
 		out, err := controller(ctx, "--kubeconfig="+sandbox.Info.ControllerKubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-bind-address="+listener.Addr().String())
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(ContainSubstring("vpsie-autoscaler: a port is in use: stop the process that holds it, or choose another with --metrics-bind-address"))

@@ -188,7 +188,7 @@ var _ = Describe("minNodes and headroom", Ordered, func() {
 	It("keep machines that no pod asks for", func(ctx SpecContext) {
 		Expect(kube.Create(ctx, nodeGroup("warm", func(ng *v1alpha1.NodeGroup) {
 			ng.Spec.MinNodes = ptr.To[int32](1)
-			ng.Spec.Headroom = []v1alpha1.Headroom{{Name: "web", Replicas: ptr.To[int32](2), CPU: ptr.To(quantity("1500m")), Memory: ptr.To(quantity("1Gi"))}}
+			ng.Spec.Headroom = []v1alpha1.Headroom{{Name: "web", Replicas: ptr.To[int32](2), CPU: new(quantity("1500m")), Memory: new(quantity("1Gi"))}}
 		}))).To(Succeed())
 		room := func(g Gomega) {
 			cpu := int64(0)

@@ -24,7 +24,7 @@ func wishes(spec *corev1.PodSpec, labels map[string]string) string {
 		said = append(said, nodeWishes(affinity.NodeAffinity)...)
 		if affinity.PodAffinity != nil {
 			for _, term := range affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
-				said = append(said, fmt.Sprintf("on a %s that runs %s", place(term.TopologyKey), selected(term.LabelSelector)))
+				said = append(said, beside(term))
 			}
 		}
 		if affinity.PodAntiAffinity != nil {
@@ -87,11 +87,21 @@ func expression(e corev1.NodeSelectorRequirement) string {
 }
 
 func apart(term corev1.PodAffinityTerm, labels map[string]string) string {
-	who := selected(term.LabelSelector)
-	if who == labels[nameLabel] {
-		return "two on one " + place(term.TopologyKey)
+	if selected(term.LabelSelector) == labels[nameLabel] {
+		return fmt.Sprintf("two %s one %s", preposition(term.TopologyKey), place(term.TopologyKey))
 	}
-	return fmt.Sprintf("on a %s that runs %s", place(term.TopologyKey), who)
+	return beside(term)
+}
+
+func beside(term corev1.PodAffinityTerm) string {
+	return fmt.Sprintf("%s a %s that runs %s", preposition(term.TopologyKey), place(term.TopologyKey), selected(term.LabelSelector))
+}
+
+func preposition(topologyKey string) string {
+	if topologyKey == corev1.LabelHostname {
+		return "on"
+	}
+	return "in"
 }
 
 func place(topologyKey string) string {

@@ -33,7 +33,7 @@ func TestWishes(t *testing.T) {
 		}}}, "never two on one machine"},
 		"apart from others": {corev1.PodSpec{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term(corev1.LabelTopologyZone, "db")},
-		}}}, "never on a zone that runs db"},
+		}}}, "never in a zone that runs db"},
 		"rather apart": {corev1.PodSpec{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term(corev1.LabelHostname, "web")}},
 		}}}, "rather not two on one machine"},

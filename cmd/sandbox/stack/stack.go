@@ -110,7 +110,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	}
 	s := &Stack{options: options}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.Stop())
+		return nil, errors.Join(err, s.Stop()) //nolint:contextcheck // what was started has to end although ctx did
 	}
 	return s, nil
 }
@@ -241,7 +241,7 @@ func (s *Stack) Copy(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading the controller's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // only read
+	defer log.Close()
 	_, err = io.Copy(w, log)
 	return err
 }
