@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Copyright The VPSie Autoscaler Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# fuzz.sh runs each fuzz target for FUZZTIME, one after another; inputs it finds go to testdata/fuzz of the package.
+# Fuzzing compiles all that a package imports once more, with counters: minutes for one that imports Kubernetes, the first time.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+cd "$ROOT"
+time=${FUZZTIME:-20s}
+found=0
+while IFS=: read -r file target; do
+	found=$((found + 1))
+	printf '== %s in %s, %s ==\n' "$target" "$(dirname "$file")" "$time"
+	go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" "./$(dirname "$file")"
+done < <(files '*_test.go' | xargs -r grep -oHE '^func Fuzz[A-Za-z0-9_]*' | sed 's/func //' | sort)
+if [ $found = 0 ]; then
+	fail "there is no fuzz target" "write one: func FuzzX(f *testing.F) in a _test.go file"
+fi
