@@ -17,7 +17,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
-func machine(name string, phase v1alpha1.VPSieNodePhase, conditions ...metav1.Condition) state.Machine {
+func member(name string, phase v1alpha1.VPSieNodePhase, conditions ...metav1.Condition) state.Machine {
 	return state.Machine{VPSieNode: &v1alpha1.VPSieNode{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       v1alpha1.VPSieNodeSpec{NodeGroup: "general"},
@@ -62,14 +62,14 @@ func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
 		after    time.Duration // since noon
 		want     map[string]string
 	}{
-		"without failures it may grow": {machines: []state.Machine{machine("a", v1alpha1.PhaseReady)}, want: map[string]string{}},
+		"without failures it may grow": {machines: []state.Machine{member("a", v1alpha1.PhaseReady)}, want: map[string]string{}},
 		"one failure holds it for half a minute": {
-			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second,
+			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second,
 			want: map[string]string{"general": `node group "general" is on hold until 12:00:30 UTC because VPSieNode "a" failed: the worker limit is reached`},
 		},
-		"and no longer": {machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second, want: map[string]string{}},
+		"and no longer": {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second, want: map[string]string{}},
 		"each further failure doubles it": {
-			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed, refusal(0)), machine("b", v1alpha1.PhaseFailed, refusal(time.Minute)), machine("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
+			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0)), member("b", v1alpha1.PhaseFailed, refusal(time.Minute)), member("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
 			after:    2 * time.Minute,
 			want:     map[string]string{"general": `node group "general" is on hold until 12:03:00 UTC because VPSieNode "b" failed: the worker limit is reached`},
 		},
@@ -91,7 +91,7 @@ func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
 func TestTheHoldIsBounded(t *testing.T) {
 	var machines []state.Machine
 	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
-		machines = append(machines, machine(name, v1alpha1.PhaseFailed, refusal(0)))
+		machines = append(machines, member(name, v1alpha1.PhaseFailed, refusal(0)))
 	}
 	until, _ := holdUntil(&state.Picture{Machines: machines}, "general")
 	if want := noon.Add(10 * time.Minute); !until.Equal(want) {
@@ -106,7 +106,7 @@ func offering(id, name string, price scheduling.Price, available bool) schedulin
 func TestMinNodes(t *testing.T) {
 	// The dearest sorts first by name, and the cheapest of all is out of stock.
 	offerings := []scheduling.Offering{offering("1", "a", 300, true), offering("2", "b", 100, true), offering("3", "c", 50, false)}
-	leaving := machine("leaving", v1alpha1.PhaseReady)
+	leaving := member("leaving", v1alpha1.PhaseReady)
 	leaving.VPSieNode.DeletionTimestamp = &metav1.Time{Time: noon}
 	cases := map[string]struct {
 		change   func(*v1alpha1.NodeGroup)
@@ -116,11 +116,11 @@ func TestMinNodes(t *testing.T) {
 	}{
 		"none by default": {want: 0},
 		"as many as are missing": {
-			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](3) }, machines: []state.Machine{machine("a", v1alpha1.PhaseProvisioning)}, want: 2,
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](3) }, machines: []state.Machine{member("a", v1alpha1.PhaseProvisioning)}, want: 2,
 		},
 		"failed and leaving machines do not count": {
 			change:   func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](1) },
-			machines: []state.Machine{machine("a", v1alpha1.PhaseFailed), leaving}, want: 1,
+			machines: []state.Machine{member("a", v1alpha1.PhaseFailed), leaving}, want: 1,
 		},
 		"machines that are bought for pods count": {
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](2) }, planned: 1, want: 1,
@@ -162,7 +162,7 @@ func TestPlanningWaitsForTheWatchesToShowTheLastPlan(t *testing.T) {
 	if !e.outstanding(&state.Picture{}, noon.Add(time.Second)) {
 		t.Error("a VPSieNode that the watches do not show yet was not waited for")
 	}
-	if e.outstanding(&state.Picture{Machines: []state.Machine{machine("general-1", "")}}, noon.Add(time.Second)) {
+	if e.outstanding(&state.Picture{Machines: []state.Machine{member("general-1", "")}}, noon.Add(time.Second)) {
 		t.Error("waited for a VPSieNode that is there")
 	}
 	e = expectations{"general-1": noon}

@@ -11,8 +11,10 @@ import (
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
@@ -40,10 +42,10 @@ func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders 
 		}
 		if o, ok := byLaunch[placement.Node]; ok {
 			offering := o.launch.Offerings[0]
-			p.say(picture.Pod(placement.Pod), corev1.EventTypeNormal, EventPlanned,
+			p.say(picture.Pod(placement.Pod), machine(o.name), corev1.EventTypeNormal, EventPlanned,
 				fmt.Sprintf("will run on a new %s at %s per hour in node group %s: VPSieNode %s", offering.Name, offering.Price, o.group.Name, o.name))
 		} else if m, ordered := coming(picture, placement.Node); ordered {
-			p.say(picture.Pod(placement.Pod), corev1.EventTypeNormal, EventPlanned, fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
+			p.say(picture.Pod(placement.Pod), machine(m.VPSieNode.Name), corev1.EventTypeNormal, EventPlanned, fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
 		}
 	}
 	holds := slices.Sorted(maps.Values(held))
@@ -51,7 +53,7 @@ func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders 
 		if scheduling.IsHeadroom(rejection.Pod) {
 			continue
 		}
-		p.say(picture.Pod(rejection.Pod), corev1.EventTypeWarning, EventNotPlanned, strings.Join(append([]string{rejection.Message}, holds...), "; "))
+		p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, strings.Join(append([]string{rejection.Message}, holds...), "; "))
 	}
 }
 
@@ -68,10 +70,16 @@ func coming(picture *state.Picture, node string) (state.Machine, bool) {
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-func (p *Provisioner) say(pod *corev1.Pod, kind, reason, note string) {
+// machine refers to a VPSieNode. Events of one reason about one pair of objects are shown as one, with the first note: the machine has to be part of
+// the pair, or a pod whose plan changed would go on saying the old one.
+func machine(name string) runtime.Object {
+	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: name}
+}
+
+func (p *Provisioner) say(pod *corev1.Pod, related runtime.Object, kind, reason, note string) {
 	if pod == nil || p.told[pod.UID] == note {
 		return
 	}
 	p.told[pod.UID] = note
-	p.recorder.Eventf(pod, nil, kind, reason, "Provision", "%s", note[:min(len(note), maxNote)])
+	p.recorder.Eventf(pod, related, kind, reason, "Provision", "%s", note[:min(len(note), maxNote)])
 }

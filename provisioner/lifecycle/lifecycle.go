@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -93,6 +95,8 @@ type Reconciler struct {
 	claims      *claims
 	sending     *sendings
 	metrics     *metrics
+
+	announcements announcements
 }
 
 // New returns a Reconciler. Of all writers, it alone writes the status of VPSieNodes.
@@ -125,7 +129,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		err = nil
 	}
 	summarise(vn, r.options.Clock.Now())
-	err = errors.Join(err, r.saveStatus(ctx, before, vn))
+	saved := r.saveStatus(ctx, before, vn)
+	r.announcements.publish(vn.UID, saved)
+	err = errors.Join(err, saved)
 	if apierrors.IsConflict(err) {
 		// Computed from a copy that is no longer true; the watch brings the new one.
 		log.FromContext(ctx).V(1).Info("started again from a newer copy", "vpsieNode", klog.KObj(vn))
@@ -200,8 +206,40 @@ func (r *Reconciler) dropFinalizer(ctx context.Context, vn *v1alpha1.VPSieNode) 
 	return nil
 }
 
+// event tells of a change, once the change is written down: a step that was computed from a stale copy is taken again, and would be
+// told of again.
 func (r *Reconciler) event(vn *v1alpha1.VPSieNode, kind, reason, action, note string, args ...any) {
-	r.recorder.Eventf(vn, nil, kind, reason, action, note, args...)
+	about := vn.DeepCopy()
+	r.announcements.add(vn.UID, func() { r.recorder.Eventf(about, nil, kind, reason, action, note, args...) })
+}
+
+// announcements are events that wait for the write of what they tell of.
+type announcements struct {
+	mu      sync.Mutex
+	waiting map[types.UID][]func()
+}
+
+func (a *announcements) add(uid types.UID, tell func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting == nil {
+		a.waiting = map[types.UID][]func(){}
+	}
+	a.waiting[uid] = append(a.waiting[uid], tell)
+}
+
+// publish tells what waits, or forgets it when the write failed.
+func (a *announcements) publish(uid types.UID, failure error) {
+	a.mu.Lock()
+	waiting := a.waiting[uid]
+	delete(a.waiting, uid)
+	a.mu.Unlock()
+	if failure != nil {
+		return
+	}
+	for _, tell := range waiting {
+		tell()
+	}
 }
 
 // SetupWithManager registers the Reconciler. It runs under leader election, as everything that acts does.

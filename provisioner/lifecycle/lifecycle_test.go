@@ -459,6 +459,24 @@ func TestPodsAreNominatedBeforeTheNodeOpens(t *testing.T) {
 	}
 }
 
+func TestAnEventIsToldOnceItsChangeIsWritten(t *testing.T) {
+	told := 0
+	a := &announcements{}
+	a.add("a", func() { told++ })
+	a.publish("a", errDown)
+	a.publish("a", nil)
+	if told != 0 {
+		t.Error("told of a change that was not written")
+	}
+	a.add("a", func() { told++ })
+	a.add("b", func() { told += 10 })
+	a.publish("a", nil)
+	a.publish("a", nil)
+	if told != 1 {
+		t.Errorf("told %d, want each event of a once and none of b", told)
+	}
+}
+
 func TestANodeIsNotHeldForEver(t *testing.T) {
 	w := newWorld(t, vpsieNode())
 	w.steps(2)
