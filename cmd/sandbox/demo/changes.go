@@ -42,7 +42,7 @@ func milestones() []milestone {
 		{reached: func(m machine) bool { return m.Appeared }, text: func(m machine) string { return "appeared at VPSie as host " + m.Host }},
 		{reached: func(m machine) bool { return m.Joined }, text: func(m machine) string { return "joined the cluster as node " + m.Host }, merges: true},
 		{reached: func(m machine) bool { return m.Registered }, text: func(m machine) string {
-			return fmt.Sprintf("node %s has its labels and taints, and lost the taint of its birth", m.Host)
+			return fmt.Sprintf("node %s has its labels and taints", m.Host)
 		}},
 		{reached: func(m machine) bool { return m.Ready }, text: func(machine) string { return "is ready for pods" }, colour: green},
 		{reached: func(m machine) bool { return m.Leaving }, text: func(machine) string { return "is being drained" }, merges: true},

@@ -47,7 +47,7 @@ func TestChanges(t *testing.T) {
 			scene{}, scene{Machines: []machine{ready}},
 			[]string{
 				"b: is wanted: Starter", "b: VPSie accepted the order: Starter at $0.0333 per hour", "b: appeared at VPSie as host h1",
-				"b: node h1 has its labels and taints, and lost the taint of its birth", "b: is ready for pods",
+				"b: node h1 has its labels and taints", "b: is ready for pods",
 			},
 		},
 		"only the new steps are told":            {scene{Machines: []machine{ready}}, scene{Machines: []machine{leaving}}, []string{"b: is being drained"}},
