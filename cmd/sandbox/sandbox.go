@@ -16,7 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/demo"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/programs"
@@ -26,6 +28,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetLogger(logr.Discard()) // a library complains on the terminal when nobody sets one
 	if err := command().ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "sandbox:", err)
