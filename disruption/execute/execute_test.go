@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -327,5 +328,26 @@ func TestAVPSieNodeBringsBackTheDisruptionsThatNameIt(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("VPSieNode %s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+func TestRefusesToWriteAStatusOverAChangeOfTheDisruption(t *testing.T) {
+	w := newWorld(t, theDisruption(inPhase(approved)), machine("a"), node("a"), pool())
+	w.judge = judgeFunc(func() {
+		d := w.disruption()
+		d.Labels = map[string]string{"changed": "meanwhile"}
+		if err := w.kube.Update(ctx, d); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := w.step(); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict", err)
+	}
+	if got := w.disruption().Status.Phase; got != approved {
+		t.Errorf("phase %s", got)
+	}
+	w.untouched()
+	if got := w.events(); len(got) != 0 {
+		t.Errorf("told of what was not written: %q", got)
 	}
 }
