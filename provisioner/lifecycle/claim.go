@@ -142,6 +142,7 @@ func strangers(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) []st
 type sendings struct {
 	mu      sync.Mutex
 	pending map[types.UID][]time.Time // of records; several when a write was refused because the copy was stale
+	taken   map[types.UID]bool        // in the reconciliation that is going on
 }
 
 func (s *sendings) prepare(uid types.UID, record time.Time) {
@@ -159,5 +160,20 @@ func (s *sendings) take(uid types.UID, record time.Time) bool {
 	defer s.mu.Unlock()
 	prepared := slices.ContainsFunc(s.pending[uid], record.Equal)
 	delete(s.pending, uid)
+	if prepared {
+		if s.taken == nil {
+			s.taken = map[types.UID]bool{}
+		}
+		s.taken[uid] = true
+	}
 	return prepared
+}
+
+// justTaken says, once, whether the reconciliation that is going on took a record, and so knows what became of it.
+func (s *sendings) justTaken(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.taken[uid]
+	delete(s.taken, uid)
+	return taken
 }

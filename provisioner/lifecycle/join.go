@@ -56,7 +56,8 @@ func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 		return r.awaitNode(vn)
 	}
 	vn.Status.NodeName = node.Name
-	if !meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) {
+	// A Node that was deleted and came back is a new one: without our labels and taints.
+	if !meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) || node.Labels[v1alpha1.VPSieNodeLabel] != vn.Name {
 		if err := r.register(ctx, vn, node); err != nil {
 			return 0, err
 		}

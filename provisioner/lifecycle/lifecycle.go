@@ -163,13 +163,14 @@ func (r *Reconciler) advance(ctx context.Context, vn *v1alpha1.VPSieNode) (time.
 }
 
 func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieNode) error {
+	sent := r.sending.justTaken(vn.UID)
 	if equality.Semantic.DeepEqual(before.Status, vn.Status) {
 		return nil
 	}
-	// With the resource version: a step that was computed from a stale copy must not overwrite an order record. What became of an order
-	// that was sent is written in any case: nobody else knows it, and this is the only writer.
+	// With the resource version: a step that was computed from a stale copy must not overwrite what is known of an order. What became of an order
+	// that was sent just now is written in any case: nobody else knows it, and this is the only writer.
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if unanswered(before) && !unanswered(vn) {
+	if sent {
 		patch = client.MergeFrom(before)
 	}
 	err := r.kube.Status().Patch(ctx, vn, patch)
@@ -177,11 +178,6 @@ func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieN
 		return fmt.Errorf("writing the status of VPSieNode %q: %w", vn.Name, err)
 	}
 	return nil
-}
-
-// unanswered says whether the order is written down and nothing is known yet of what became of it.
-func unanswered(vn *v1alpha1.VPSieNode) bool {
-	return vn.Status.Order != nil && vn.Status.Order.State == v1alpha1.OrderRecorded
 }
 
 func (r *Reconciler) patchMetadata(ctx context.Context, vn *v1alpha1.VPSieNode) error {

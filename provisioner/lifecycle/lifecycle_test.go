@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -456,6 +457,52 @@ func TestPodsAreNominatedBeforeTheNodeOpens(t *testing.T) {
 	}
 	if got := nominated(elsewhere) + nominated(stranger); got != "" {
 		t.Errorf("pods that run elsewhere or were not planned for were nominated: %q", got)
+	}
+}
+
+func TestANodeThatComesBackIsRegisteredAgain(t *testing.T) {
+	w := newWorld(t, vpsieNode())
+	w.steps(2)
+	w.cloud.appear("x", "2")
+	w.steps(1)
+	w.join(corev1.ConditionTrue)
+	w.steps(1)
+	if err := w.kube.Delete(t.Context(), w.theNode()); err != nil {
+		t.Fatal(err)
+	}
+	w.join(corev1.ConditionTrue) // the kubelet registers anew, unseen
+	w.steps(1)
+	if got := w.theNode().Labels[v1alpha1.VPSieNodeLabel]; got != "general-1" {
+		t.Errorf("the Node belongs to %q, want it registered again", got)
+	}
+}
+
+func TestRefusesToDrainANodeThatBelongsToAnother(t *testing.T) {
+	w := newWorld(t, vpsieNode())
+	w.steps(2)
+	w.cloud.appear("x", "2")
+	w.steps(1)
+	w.join(corev1.ConditionTrue)
+	w.change(func(n *corev1.Node) { n.Labels[v1alpha1.VPSieNodeLabel] = "general-2" })
+	w.delete()
+	w.steps(4)
+	if len(w.drains) != 0 || w.theNode() == nil {
+		t.Errorf("drained %v, Node %v: the Node of another was touched", w.drains, w.theNode())
+	}
+}
+
+func TestAStaleCopyDoesNotTakeBackAnAcceptedOrder(t *testing.T) {
+	w := newWorld(t, vpsieNode())
+	w.steps(1)
+	stale := w.node() // shows the order as written down
+	w.steps(1)
+	before := stale.DeepCopy()
+	w.r.orderUnknown(stale, "a restart")
+	if err := w.r.saveStatus(t.Context(), before, stale); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict", err)
+	}
+	if got := w.node().Status.Order.State; got != v1alpha1.OrderAccepted {
+		t.Errorf("the order is %s, want Accepted", got)
 	}
 }
 

@@ -47,6 +47,9 @@ func (r *Reconciler) terminate(ctx context.Context, vn *v1alpha1.VPSieNode) (tim
 	if err != nil {
 		return 0, err
 	}
+	if node != nil && belongsToAnother(node, vn) {
+		node = nil // neither drained nor deleted
+	}
 	if node != nil && !releasing(vn) {
 		drained, wait, err := r.drained(ctx, vn, node)
 		if err != nil || !drained {
@@ -218,13 +221,18 @@ func phaseWhileLeaving(vn *v1alpha1.VPSieNode) v1alpha1.VPSieNodePhase {
 
 // deleteNode removes the Node of a machine that no longer exists. A Node that belongs to another VPSieNode is left alone.
 func (r *Reconciler) deleteNode(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) error {
-	if node == nil || (node.Labels[v1alpha1.VPSieNodeLabel] != "" && node.Labels[v1alpha1.VPSieNodeLabel] != vn.Name) {
+	if node == nil || belongsToAnother(node, vn) {
 		return nil
 	}
 	if err := r.kube.Delete(ctx, node, client.Preconditions{UID: &node.UID}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting node %q: %w", node.Name, err)
 	}
 	return nil
+}
+
+func belongsToAnother(node *corev1.Node, vn *v1alpha1.VPSieNode) bool {
+	owner := node.Labels[v1alpha1.VPSieNodeLabel]
+	return owner != "" && owner != vn.Name
 }
 
 func orNone(id string) string {
