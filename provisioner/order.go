@@ -74,7 +74,7 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 		have := lasting(picture, ng.Name) + lo.CountBy(planned, func(o order) bool { return o.launch.Group == ng.Name })
 		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
 		eligible = lo.Filter(eligible, func(o scheduling.Offering, _ int) bool { return o.Available })
-		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0; have++ {
+		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0 && withinLimits(group, planned, orders, eligible[0]); have++ {
 			launch := scheduling.Launch{
 				Group: ng.Name, Offerings: eligible[:min(len(eligible), 8)],
 				Why: fmt.Sprintf("node group %q must have at least %d nodes; %s is the cheapest at %s per hour", ng.Name, *ng.Spec.MinNodes, eligible[0].Name, eligible[0].Price),
@@ -84,6 +84,32 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 		}
 	}
 	return orders
+}
+
+// withinLimits says whether the pool may have one more machine of that offering beside those that it has, leaving ones included, and those that
+// are about to be ordered.
+func withinLimits(group scheduling.Group, planned, added []order, offering scheduling.Offering) bool {
+	nodes, cost := group.Nodes+1, group.Cost+offering.Price
+	for _, o := range slices.Concat(planned, added) {
+		if o.launch.Group == group.NodeGroup.Name && len(o.launch.Offerings) > 0 {
+			nodes, cost = nodes+1, cost+o.launch.Offerings[0].Price
+		}
+	}
+	spec := group.NodeGroup.Spec
+	if spec.MaxNodes != nil && nodes > int(*spec.MaxNodes) {
+		return false
+	}
+	if spec.Limits == nil {
+		return true
+	}
+	if spec.Limits.Nodes != nil && nodes > int(*spec.Limits.Nodes) {
+		return false
+	}
+	if spec.Limits.CostPerHour != nil {
+		limit, err := scheduling.ParsePrice(*spec.Limits.CostPerHour)
+		return err == nil && cost <= limit
+	}
+	return true
 }
 
 // lasting counts the machines of a pool that are not failed and not leaving.

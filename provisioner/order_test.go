@@ -125,6 +125,17 @@ func TestMinNodes(t *testing.T) {
 		"machines that are bought for pods count": {
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](2) }, planned: 1, want: 1,
 		},
+		"a machine that is still leaving counts against maxNodes": {
+			change:   func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes, ng.Spec.MaxNodes = ptr.To[int32](2), ptr.To[int32](2) },
+			machines: []state.Machine{leaving}, want: 1,
+		},
+		"not against the cost limit": {
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes = ptr.To[int32](3)
+				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: ptr.To(v1alpha1.Price("0.000000200"))}
+			},
+			want: 2,
+		},
 		"a paused pool gets none": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes, ng.Spec.Paused = ptr.To[int32](2), v1alpha1.PauseProvisioning
