@@ -24,6 +24,14 @@ type claimant struct {
 	name string
 }
 
+// patience is how long after an order a machine may be the answer to it.
+func (o Options) patience(state v1alpha1.OrderState) time.Duration {
+	if state == v1alpha1.OrderAccepted {
+		return o.LaunchTimeout + o.FailedTTL
+	}
+	return o.LaunchTimeout
+}
+
 // claims remembers what this process has given out, because the objects it reads may not show it yet.
 type claims struct {
 	mu   sync.Mutex
@@ -152,6 +160,13 @@ func (s *sendings) prepare(uid types.UID, record time.Time) {
 		s.pending = map[types.UID][]time.Time{}
 	}
 	s.pending[uid] = append(s.pending[uid], record)
+}
+
+// waits says whether the order of that record was written down by this process and is still to be sent.
+func (s *sendings) waits(uid types.UID, record time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.pending[uid], record.Equal)
 }
 
 // take says whether the order of that record may be sent, once.

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
@@ -156,7 +155,7 @@ func (r *Reconciler) register(ctx context.Context, vn *v1alpha1.VPSieNode, node 
 	vn.Status.ProviderID = node.Spec.ProviderID
 	setCondition(vn, v1alpha1.ConditionRegistered, metav1.ConditionTrue, reasonRegistered, fmt.Sprintf("node %q carries its labels and taints", node.Name))
 	r.event(vn, corev1.EventTypeNormal, EventRegistered, "Register", "Node %s joined and carries its labels and taints", node.Name)
-	log.FromContext(ctx).Info("registered node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
+	r.logOnce(ctx, vn, "registered node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
 	return nil
 }
 
@@ -239,7 +238,7 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 			r.event(vn, corev1.EventTypeWarning, EventSmaller, "Initialize", "Node %s offers less than %s promised: %s", node.Name, vn.Status.Offering, smaller)
 		}
 		r.metrics.ready(r.options.Clock.Since(vn.CreationTimestamp.Time))
-		log.FromContext(ctx).Info("initialized node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
+		r.logOnce(ctx, vn, "initialized node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
 	}
 	return r.options.InventoryInterval * 12, nil
 }

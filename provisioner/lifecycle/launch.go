@@ -150,7 +150,7 @@ func (r *Reconciler) recognise(ctx context.Context, vn *v1alpha1.VPSieNode) (tim
 	}
 	if claimed {
 		r.event(vn, corev1.EventTypeNormal, EventLaunched, "Launch", "Machine %s (%s) is VPSie's answer to the order", vn.Status.Hostname, vn.Status.InstanceID)
-		log.FromContext(ctx).Info("recognised machine", "vpsieNode", klog.KObj(vn), "instanceID", vn.Status.InstanceID, "hostname", vn.Status.Hostname)
+		r.logOnce(ctx, vn, "recognised machine", "vpsieNode", klog.KObj(vn), "instanceID", vn.Status.InstanceID, "hostname", vn.Status.Hostname)
 		return r.options.InventoryInterval, nil
 	}
 	age := r.options.Clock.Since(vn.Status.Order.Time.Time)
@@ -179,21 +179,31 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if err != nil {
 		return false, 0, err
 	}
-	id := r.claims.claim(vn, all, inventory)
+	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory)
 	instance, found := inventory.Find(id)
 	if !found {
 		return false, 0, nil
 	}
 	choice := chosen(vn)
-	vn.Status.Phase = v1alpha1.PhaseProvisioned
 	vn.Status.InstanceID = instance.ID
 	vn.Status.Hostname = instance.Hostname
 	vn.Status.Offering = choice.Name
 	vn.Status.PricePerHour = choice.PricePerHour
 	vn.Status.Allocatable = choice.Allocatable
 	vn.Status.ProviderID = providerID(vn)
-	setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
+	if vn.Status.Phase != v1alpha1.PhaseFailed { // its reason, and since when, stay to be read
+		vn.Status.Phase = v1alpha1.PhaseProvisioned
+		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
+	}
 	return true, 0, nil
+}
+
+// cannotBeAnswered says whether an order can no longer, or not yet, have a machine: it is too old, or this process has still to send it.
+func (r *Reconciler) cannotBeAnswered(n v1alpha1.VPSieNode) bool {
+	if n.Status.InstanceID != "" || n.Status.Order == nil {
+		return false
+	}
+	return !r.owed(&n) || (n.Status.Order.State == v1alpha1.OrderRecorded && r.sending.waits(n.UID, n.Status.Order.Time.Time))
 }
 
 func (r *Reconciler) all(ctx context.Context) ([]v1alpha1.VPSieNode, error) {

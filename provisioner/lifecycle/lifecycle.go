@@ -209,7 +209,13 @@ func (r *Reconciler) event(vn *v1alpha1.VPSieNode, kind, reason, action, note st
 	r.announcements.add(vn.UID, func() { r.recorder.Eventf(about, nil, kind, reason, action, note, args...) })
 }
 
-// announcements are events that wait for the write of what they tell of.
+// logOnce logs a change once it is written down, as event tells of it.
+func (r *Reconciler) logOnce(ctx context.Context, vn *v1alpha1.VPSieNode, message string, keysAndValues ...any) {
+	logger := log.FromContext(ctx)
+	r.announcements.add(vn.UID, func() { logger.Info(message, keysAndValues...) })
+}
+
+// announcements are events and log lines that wait for the write of what they tell of.
 type announcements struct {
 	mu      sync.Mutex
 	waiting map[types.UID][]func()
@@ -240,6 +246,9 @@ func (a *announcements) publish(uid types.UID, failure error) {
 
 // SetupWithManager registers the Reconciler. It runs under leader election, as everything that acts does.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := (unregisteredNodes{r}).setup(mgr); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("lifecycle").
 		For(&v1alpha1.VPSieNode{}).

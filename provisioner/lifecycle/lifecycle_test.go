@@ -96,8 +96,17 @@ func TestAMachineFromOrderToPodsAndBack(t *testing.T) {
 	if w.theNode() == nil {
 		t.Error("the Node was deleted before its machine was gone")
 	}
+	gone := w.cloud.machines
 	w.cloud.machines = nil
 	w.steps(1)
+	w.wantPhase(v1alpha1.PhaseDeleting) // one inventory that lacks it is no proof
+	w.cloud.machines = gone
+	w.steps(1)
+	if diff := cmp.Diff([]string{"x", "x"}, w.cloud.releases); diff != "" || w.theNode() == nil {
+		t.Errorf("a machine that is listed again is not released again (-want +got):\n%s", diff)
+	}
+	w.cloud.machines = nil
+	w.steps(2)
 	if got := w.phase(); got != "gone" || w.theNode() != nil {
 		t.Errorf("phase %s, Node %v: want both gone", got, w.theNode())
 	}
@@ -317,7 +326,11 @@ func TestRefusesToTouchStrangers(t *testing.T) {
 	w.steps(4)
 	w.wantPhase(v1alpha1.PhaseProvisioning)
 	w.delete()
-	w.steps(200) // twenty minutes: longer than the launch timeout
+	w.steps(100)
+	if got := disrupting(w.node()).Reason; got != reasonAwaiting {
+		t.Errorf("reason is %s, want it to say what is waited for", got)
+	}
+	w.steps(400) // longer than the launch timeout and the time for which failed ones are kept
 	if got := w.phase(); got != "gone" {
 		t.Fatalf("phase is %s, want gone", got)
 	}

@@ -28,10 +28,11 @@ func setCondition(vn *v1alpha1.VPSieNode, kind string, status metav1.ConditionSt
 // unstamped marks a transition whose time is not known yet: the clock is read once, at the end of a reconciliation.
 func unstamped() metav1.Time { return metav1.NewTime(time.Unix(1, 0)) }
 
-// setTransition gives a condition a new time although its status did not change: what follows is counted from it.
+// setTransition gives a condition a new time although its status did not change: what follows is counted from it. Rounded up, as the API
+// keeps whole seconds: an inventory that was read within the second before must not pass for a younger one.
 func setTransition(vn *v1alpha1.VPSieNode, kind string, now time.Time) {
 	if condition := meta.FindStatusCondition(vn.Status.Conditions, kind); condition != nil {
-		condition.LastTransitionTime = metav1.NewTime(now)
+		condition.LastTransitionTime = metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -27,12 +27,16 @@ const (
 	EventReleasing   = "Releasing"   // VPSie was told to destroy the machine
 	EventReleased    = "Released"    // the machine is gone from VPSie's inventory
 	EventNeverBought = "NeverBought" // an order of unknown outcome never showed a machine
+	EventLate        = "LateMachine" // a machine appeared for an order that nobody waits for any more; it is released
 )
 
+// Reasons of the condition Disrupting, in the order in which they follow each other.
 const (
-	reasonDraining  = "Draining"
-	reasonReleasing = "Releasing"
-	reasonReleased  = "Released"
+	reasonDraining   = "Draining"
+	reasonAwaiting   = "AwaitingOrder" // the machine of an order has not appeared yet
+	reasonReleasing  = "Releasing"     // VPSie was told; the inventory is asked
+	reasonConfirming = "Confirming"    // one inventory lacks the machine; the next must lack it too
+	reasonReleased   = "Released"
 
 	reasonNeverBought = "NeverBought"
 )
@@ -50,11 +54,8 @@ func (r *Reconciler) terminate(ctx context.Context, vn *v1alpha1.VPSieNode) (tim
 	if node != nil && belongsToAnother(node, vn) {
 		node = nil // neither drained nor deleted
 	}
-	if node != nil && !releasing(vn) {
-		drained, wait, err := r.drained(ctx, vn, node)
-		if err != nil || !drained {
-			return wait, err
-		}
+	if drained, wait, err := r.drained(ctx, vn, node); err != nil || !drained {
+		return wait, err
 	}
 	gone, wait, err := r.released(ctx, vn)
 	if err != nil || !gone {
@@ -64,28 +65,31 @@ func (r *Reconciler) terminate(ctx context.Context, vn *v1alpha1.VPSieNode) (tim
 		return 0, err
 	}
 	r.event(vn, corev1.EventTypeNormal, EventReleased, "Release", "Machine %s is gone from VPSie", orNone(vn.Status.InstanceID))
-	log.FromContext(ctx).Info("released machine", "vpsieNode", klog.KObj(vn), "instanceID", vn.Status.InstanceID)
+	r.logOnce(ctx, vn, "released machine", "vpsieNode", klog.KObj(vn), "instanceID", vn.Status.InstanceID)
 	return 0, errReleased
 }
 
 // bury releases what a failed VPSieNode may have bought, and deletes the object when it was long enough there to be read.
 func (r *Reconciler) bury(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
-	gone, wait, err := r.released(ctx, vn)
+	node, err := r.node(ctx, vn)
+	if err != nil {
+		return 0, err
+	}
+	if node != nil && belongsToAnother(node, vn) {
+		node = nil
+	}
+	gone, wait, err := r.cleared(ctx, vn, node)
 	if err != nil {
 		return 0, err
 	}
 	if gone {
-		node, err := r.node(ctx, vn)
-		if err != nil {
-			return 0, err
-		}
 		if err := r.deleteNode(ctx, vn, node); err != nil {
 			return 0, err
 		}
 	}
 	left := r.options.FailedTTL - r.options.Clock.Since(failedAt(vn))
 	if left > 0 {
-		if gone && vn.Status.InstanceID != "" {
+		if gone {
 			return left, nil
 		}
 		return min(left, max(wait, r.options.InventoryInterval)), nil
@@ -94,6 +98,14 @@ func (r *Reconciler) bury(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 		return 0, fmt.Errorf("deleting failed VPSieNode %q: %w", vn.Name, err)
 	}
 	return wait, nil
+}
+
+// cleared drains and releases. A Node that never became ready may have been opened for pods: what runs there is moved as from any other.
+func (r *Reconciler) cleared(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (gone bool, wait time.Duration, err error) {
+	if drained, wait, err := r.drained(ctx, vn, node); err != nil || !drained {
+		return false, wait, err
+	}
+	return r.released(ctx, vn)
 }
 
 func failedAt(vn *v1alpha1.VPSieNode) time.Time {
@@ -107,14 +119,25 @@ func failedAt(vn *v1alpha1.VPSieNode) time.Time {
 	return failed
 }
 
+// drained says whether nothing is left on the Node that would be lost with it. Nothing is waited for on a machine that no longer exists.
 func (r *Reconciler) drained(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (bool, time.Duration, error) {
+	launched := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched)
+	if node == nil || releasing(vn) || (launched != nil && launched.Reason == reasonInstanceGone && launched.Status == metav1.ConditionFalse) {
+		return true, 0, nil
+	}
+	leaving := failedAt(vn)
+	if !vn.DeletionTimestamp.IsZero() {
+		leaving = vn.DeletionTimestamp.Time
+	}
 	var deadline time.Time
 	if grace := vn.Spec.TerminationGracePeriod; grace != nil {
-		deadline = vn.DeletionTimestamp.Add(grace.Duration)
+		deadline = leaving.Add(grace.Duration)
 	}
-	if vn.Status.Phase != v1alpha1.PhaseTerminating {
-		vn.Status.Phase = v1alpha1.PhaseTerminating
+	if !meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionDisrupting) {
 		r.event(vn, corev1.EventTypeNormal, EventDraining, "Drain", "Moving the pods of node %s away", node.Name)
+	}
+	if !vn.DeletionTimestamp.IsZero() {
+		vn.Status.Phase = v1alpha1.PhaseTerminating
 	}
 	done, waiting, err := r.drain(ctx, node, deadline)
 	if err != nil {
@@ -128,12 +151,25 @@ func (r *Reconciler) drained(ctx context.Context, vn *v1alpha1.VPSieNode, node *
 }
 
 func releasing(vn *v1alpha1.VPSieNode) bool {
+	switch disrupting(vn).Reason {
+	case reasonReleasing, reasonConfirming, reasonReleased:
+		return true
+	default:
+		return false
+	}
+}
+
+// disrupting returns the condition Disrupting, empty where there is none.
+func disrupting(vn *v1alpha1.VPSieNode) metav1.Condition {
 	condition := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionDisrupting)
-	return condition != nil && (condition.Reason == reasonReleasing || condition.Reason == reasonReleased)
+	if condition == nil {
+		return metav1.Condition{}
+	}
+	return *condition
 }
 
 // released says whether the machine, if there ever was one, is gone. It asks for its destruction, and asks again when a later inventory
-// still shows it.
+// still shows it. Two inventories in a row must lack it, the second at least an interval younger than the first.
 func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
 	if vn.Status.InstanceID == "" {
 		settled, wait, err := r.settled(ctx, vn)
@@ -141,8 +177,8 @@ func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode) (bool
 			return settled, wait, err
 		}
 	}
-	condition := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionDisrupting)
-	if condition != nil && condition.Reason == reasonReleased {
+	condition := disrupting(vn)
+	if condition.Reason == reasonReleased {
 		return true, 0, nil
 	}
 	if !releasing(vn) {
@@ -156,15 +192,42 @@ func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode) (bool
 		return false, wait, nil
 	}
 	instance, found := inventory.Find(vn.Status.InstanceID)
-	if !found {
-		vn.Status.Phase = phaseWhileLeaving(vn)
+	switch {
+	case !found:
+		return r.missing(ctx, vn, inventory)
+	case condition.Reason == reasonConfirming,
+		!instance.Deleting && r.options.Clock.Since(condition.LastTransitionTime.Time) > r.options.OrderSettle:
+		return false, r.options.InventoryInterval, r.release(ctx, vn)
+	default:
+		return false, r.options.InventoryInterval, nil
+	}
+}
+
+// missing takes the absence from an inventory for an end only when it is the second in a row and the inventory can be believed.
+func (r *Reconciler) missing(ctx context.Context, vn *v1alpha1.VPSieNode, inventory cloudprovider.Inventory) (bool, time.Duration, error) {
+	all, err := r.all(ctx)
+	if err != nil {
+		return false, 0, err
+	}
+	if implausible(all, inventory) {
+		return false, r.options.InventoryInterval, nil
+	}
+	vn.Status.Phase = phaseWhileLeaving(vn)
+	if disrupting(vn).Reason == reasonConfirming {
 		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonReleased, "the machine is gone from VPSie's inventory")
 		return true, 0, nil
 	}
-	if !instance.Deleting && r.options.Clock.Since(condition.LastTransitionTime.Time) > r.options.OrderSettle {
-		return false, r.options.InventoryInterval, r.release(ctx, vn)
-	}
+	setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonConfirming, "the machine is missing from VPSie's inventory; looking once more")
+	setTransition(vn, v1alpha1.ConditionDisrupting, r.options.Clock.Now())
 	return false, r.options.InventoryInterval, nil
+}
+
+// implausible says whether an inventory is empty although machines are known that nobody releases. What it says of others is not
+// believed; vanished finds out what became of those.
+func implausible(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) bool {
+	return len(inventory.Instances) == 0 && slices.ContainsFunc(all, func(n v1alpha1.VPSieNode) bool {
+		return n.Status.InstanceID != "" && n.DeletionTimestamp.IsZero() && n.Status.Phase != v1alpha1.PhaseFailed
+	})
 }
 
 // settled says whether it is certain that no machine was bought. While an order may still show up, the object must stay: nobody
@@ -178,16 +241,41 @@ func (r *Reconciler) settled(ctx context.Context, vn *v1alpha1.VPSieNode) (bool,
 		vn.Status.Order = nil // written down by this process and never sent
 		return true, 0, nil
 	}
-	claimed, wait, err := r.claim(ctx, vn)
-	if err != nil || wait > 0 || claimed {
-		vn.Status.Phase = phaseWhileLeaving(vn)
-		return false, wait, err
+	if !r.owed(vn) {
+		return r.neverBought(vn)
 	}
-	if r.options.Clock.Since(order.Time.Time) <= r.options.LaunchTimeout {
+	vn.Status.Phase = phaseWhileLeaving(vn)
+	claimed, wait, err := r.claim(ctx, vn)
+	if claimed {
+		vn.Status.Phase = phaseWhileLeaving(vn)
+	}
+	switch {
+	case err != nil || wait > 0:
+		return false, wait, err
+	case claimed:
+		r.event(vn, corev1.EventTypeWarning, EventLate, "Release", "Machine %s (%s) appeared after its order was given up; it is released", vn.Status.Hostname, vn.Status.InstanceID)
+		r.logOnce(ctx, vn, "recognised late machine", "vpsieNode", klog.KObj(vn), "instanceID", vn.Status.InstanceID, "hostname", vn.Status.Hostname)
+		return false, 0, nil
+	default:
+		until := order.Time.Add(r.options.patience(order.State)).UTC().Format(time.RFC3339)
+		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonAwaiting, "a machine may still appear for the order, and would be released; waiting for it until "+until)
 		return false, r.options.InventoryInterval, nil
 	}
-	message := fmt.Sprintf("no machine appeared within %s of the order; nothing is left to release", r.options.LaunchTimeout)
-	if previous := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionDisrupting); previous == nil || previous.Reason != reasonNeverBought {
+}
+
+// owed says whether a machine may still appear for the order. One whose order VPSie accepted is waited for as long as a failed VPSieNode is kept;
+// one that may never have been ordered, until the launch timeout: a machine of that size that comes later is rather somebody else's.
+func (r *Reconciler) owed(vn *v1alpha1.VPSieNode) bool {
+	if vn.Status.InstanceID != "" || vn.Status.Order == nil {
+		return false
+	}
+	return r.options.Clock.Since(vn.Status.Order.Time.Time) <= r.options.patience(vn.Status.Order.State)
+}
+
+// neverBought lets go of an order that never showed a machine.
+func (r *Reconciler) neverBought(vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
+	message := fmt.Sprintf("no machine appeared within %s of the order; nothing is left to release", r.options.patience(vn.Status.Order.State))
+	if disrupting(vn).Reason != reasonNeverBought {
 		r.event(vn, corev1.EventTypeWarning, EventNeverBought, "Release", "%s", message)
 	}
 	setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonNeverBought, message)
