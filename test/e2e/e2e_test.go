@@ -62,7 +62,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	sandbox, err = stack.Start(ctx, stack.Options{
 		Bin: bin, State: GinkgoT().TempDir(), Chart: filepath.Join(repository(), "charts", "vpsie-autoscaler"),
 		Controller: filepath.Join(repository(), "bin", "vpsie-autoscaler"), WorkerLimit: 12, Seed: 1, Boot: stack.Fast(),
-		ControllerArgs: []string{"--order-settle=10s", "--launch-timeout=60s", "--registration-timeout=60s", "--log-level=debug"},
+		ControllerArgs: []string{"--order-settle=10s", "--launch-timeout=60s", "--registration-timeout=60s", "--failed-ttl=20s", "--log-level=debug"},
 		Step:           func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) },
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -127,6 +128,41 @@ var _ = Describe("a controller that is killed between an order and the machine's
 		runs(ctx, 3)
 		Expect(bought(ctx) - before).To(Equal(len(vpsieNodes(ctx, Default))))
 		Expect(owned(ctx, Default)).To(HaveLen(len(vpsieNodes(ctx, Default))))
+		scale(ctx, "web", 0)
+		released(ctx)
+	})
+})
+
+var _ = Describe("a controller that is killed between writing an order down and learning its outcome", Ordered, func() {
+	AfterAll(func(ctx SpecContext) { tidy(ctx) })
+
+	It("looks before it orders again, whether VPSie took the order or not", func(ctx SpecContext) {
+		before := bought(ctx)
+		_, err := sandbox.Admin.AddFaults(ctx, fault.Fault{Kind: fault.Latency, Call: fault.AddSlaveToGroup, DelaySeconds: 5})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(kube.Create(ctx, nodeGroup("general", nil))).To(Succeed())
+		Expect(kube.Create(ctx, deployment("web", 3, "500m", "512Mi"))).To(Succeed())
+		written := func(g Gomega) []v1alpha1.VPSieNode {
+			return lo.Filter(vpsieNodes(ctx, g), func(n v1alpha1.VPSieNode, _ int) bool { return n.Status.Order != nil })
+		}
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(written(g)).To(ContainElement(HaveField("Status.Order.State", v1alpha1.OrderRecorded)))
+			calls, err := sandbox.Admin.Calls(ctx)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(calls[fault.AddSlaveToGroup]).To(BeNumerically(">", 0))
+		}).WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(Succeed())
+		Expect(syscall.Kill(sandbox.Info.ControllerPID, syscall.SIGKILL)).To(Succeed())
+		killed := written(Default)
+		Expect(sandbox.StartController(ctx)).To(Succeed())
+		runs(ctx, 3)
+		Eventually(ctx, func(g Gomega) {
+			living := lo.Filter(vpsieNodes(ctx, g), func(n v1alpha1.VPSieNode, _ int) bool { return n.Status.Phase != v1alpha1.PhaseFailed })
+			g.Expect(owned(ctx, g)).To(HaveLen(len(living)), "every machine that is paid for has a VPSieNode")
+		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		for _, n := range killed {
+			Expect(notes(ctx, Default, "VPSieNode", n.Name, "OrderUnknown")).To(ContainSubstring("restarted"))
+		}
+		Expect(bought(ctx)-before).To(Equal(len(owned(ctx, Default))), "a machine was bought and is no longer there")
 		scale(ctx, "web", 0)
 		released(ctx)
 	})
