@@ -4,7 +4,6 @@
 package provisioner
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -205,44 +204,4 @@ func (e expectations) outstanding(picture *state.Picture, now time.Time) bool {
 		}
 	}
 	return len(e) > 0
-}
-
-// withoutHeld returns the pools that may grow, and why the others may not for now: one whose newest machines failed is left alone for
-// a while that doubles with each failure, or a cloud that refuses would be asked without end.
-func withoutHeld(picture *state.Picture, now time.Time) (groups []scheduling.Group, held map[string]string) {
-	held = map[string]string{}
-	for _, group := range picture.Groups() {
-		until, why := holdUntil(picture, group.NodeGroup.Name)
-		if now.Before(until) {
-			held[group.NodeGroup.Name] = fmt.Sprintf("node group %q is on hold until %s because %s", group.NodeGroup.Name, until.UTC().Format(time.TimeOnly+" MST"), why)
-			continue
-		}
-		groups = append(groups, group)
-	}
-	return groups, held
-}
-
-const (
-	holdFirst = 30 * time.Second
-	holdMost  = 10 * time.Minute
-)
-
-func holdUntil(picture *state.Picture, group string) (until time.Time, why string) {
-	failures := 0
-	var newest time.Time
-	for _, m := range picture.Machines {
-		if m.VPSieNode.Spec.NodeGroup != group || m.VPSieNode.Status.Phase != v1alpha1.PhaseFailed {
-			continue
-		}
-		failures++
-		for _, c := range m.VPSieNode.Status.Conditions {
-			if c.Status == metav1.ConditionFalse && c.Type != v1alpha1.ConditionReady && c.LastTransitionTime.After(newest) {
-				newest, why = c.LastTransitionTime.Time, fmt.Sprintf("VPSieNode %q failed: %s", m.VPSieNode.Name, cmp.Or(c.Message, c.Reason))
-			}
-		}
-	}
-	if failures == 0 {
-		return time.Time{}, ""
-	}
-	return newest.Add(min(holdFirst<<min(failures-1, 10), holdMost)), why
 }

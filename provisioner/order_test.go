@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -53,49 +52,6 @@ func TestNamesFollowFromThePods(t *testing.T) {
 	}
 	if !strings.HasPrefix(first, "general-") || len(first) != len("general-")+8 {
 		t.Errorf("name is %q", first)
-	}
-}
-
-func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
-	cases := map[string]struct {
-		machines []state.Machine
-		after    time.Duration // since noon
-		want     map[string]string
-	}{
-		"without failures it may grow": {machines: []state.Machine{member("a", v1alpha1.PhaseReady)}, want: map[string]string{}},
-		"one failure holds it for half a minute": {
-			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second,
-			want: map[string]string{"general": `node group "general" is on hold until 12:00:30 UTC because VPSieNode "a" failed: the worker limit is reached`},
-		},
-		"and no longer": {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second, want: map[string]string{}},
-		"each further failure doubles it": {
-			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0)), member("b", v1alpha1.PhaseFailed, refusal(time.Minute)), member("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
-			after:    2 * time.Minute,
-			want:     map[string]string{"general": `node group "general" is on hold until 12:03:00 UTC because VPSieNode "b" failed: the worker limit is reached`},
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{nodeGroup(nil)}, Machines: tc.machines}
-			groups, held := withoutHeld(picture, noon.Add(tc.after))
-			if diff := cmp.Diff(tc.want, held); diff != "" {
-				t.Errorf("held (-want +got):\n%s", diff)
-			}
-			if len(groups)+len(held) != 1 {
-				t.Errorf("%d groups may grow and %d are held, want one in all", len(groups), len(held))
-			}
-		})
-	}
-}
-
-func TestTheHoldIsBounded(t *testing.T) {
-	var machines []state.Machine
-	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
-		machines = append(machines, member(name, v1alpha1.PhaseFailed, refusal(0)))
-	}
-	until, _ := holdUntil(&state.Picture{Machines: machines}, "general")
-	if want := noon.Add(10 * time.Minute); !until.Equal(want) {
-		t.Errorf("held until %s, want %s", until, want)
 	}
 }
 

@@ -109,9 +109,10 @@ func (p *Provisioner) Reconcile(ctx context.Context, _ reconcile.Request) (recon
 func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, offerings []scheduling.Offering) error {
 	groups, held := withoutHeld(picture, p.options.Clock.Now())
 	started := p.options.Clock.Now()
-	plan, err := scheduling.Solve(scheduling.Input{
+	in := scheduling.Input{
 		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
-	})
+	}
+	plan, err := scheduling.Solve(in)
 	if err != nil {
 		return fmt.Errorf("planning for %d pods: %w", len(picture.Pending), err)
 	}
@@ -122,7 +123,9 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, off
 	for _, order := range orders {
 		failures = append(failures, p.create(ctx, order))
 	}
-	p.tell(picture, plan, orders, held)
+	if err := p.tell(picture, in, plan, orders, held); err != nil {
+		failures = append(failures, err)
+	}
 	if len(orders) > 0 {
 		log.FromContext(ctx).Info("planned machines", "machines", len(orders), "pods", len(picture.Pending),
 			"costPerHour", plan.Cost.String(), "lowerBoundPerHour", plan.LowerBound.String(), "verified", plan.Verified)

@@ -6,8 +6,6 @@ package provisioner
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
@@ -22,10 +20,10 @@ import (
 // Reasons of the events on pods.
 const (
 	EventPlanned    = "Planned"    // a machine is ordered or on its way for the pod
-	EventNotPlanned = "NotPlanned" // no machine would help the pod, and why
+	EventNotPlanned = "NotPlanned" // nothing is bought for the pod now, and why
 )
 
-// told remembers the last thing said to each pod, so that it is said once.
+// told remembers the meaning of the last thing said to each pod, so that it is said once.
 type told map[types.UID]string
 
 func (t told) forget(pending []*corev1.Pod) {
@@ -34,7 +32,7 @@ func (t told) forget(pending []*corev1.Pod) {
 }
 
 // tell says to each pod what is coming, or why nothing is.
-func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, held map[string]string) {
+func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan scheduling.Plan, orders []order, held []hold) error {
 	byLaunch := lo.KeyBy(orders, func(o order) string { return o.launch.Name })
 	for _, placement := range plan.Placements {
 		if scheduling.IsHeadroom(placement.Pod) {
@@ -42,19 +40,21 @@ func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders 
 		}
 		if o, ok := byLaunch[placement.Node]; ok {
 			offering := o.launch.Offerings[0]
-			p.say(picture.Pod(placement.Pod), machine(o.name), corev1.EventTypeNormal, EventPlanned,
+			p.say(picture.Pod(placement.Pod), machine(o.name), corev1.EventTypeNormal, EventPlanned, o.name,
 				fmt.Sprintf("will run on a new %s at %s per hour in node group %s: VPSieNode %s", offering.Name, offering.Price, o.group.Name, o.name))
 		} else if m, ordered := coming(picture, placement.Node); ordered {
-			p.say(picture.Pod(placement.Pod), machine(m.VPSieNode.Name), corev1.EventTypeNormal, EventPlanned, fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
+			p.say(picture.Pod(placement.Pod), machine(m.VPSieNode.Name), corev1.EventTypeNormal, EventPlanned, m.VPSieNode.Name,
+				fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
 		}
 	}
-	holds := slices.Sorted(maps.Values(held))
+	reasons, err := whyNot(in, plan, held)
 	for _, rejection := range plan.Rejections {
-		if scheduling.IsHeadroom(rejection.Pod) {
-			continue
+		if !scheduling.IsHeadroom(rejection.Pod) {
+			reason := reasons[rejection.Pod]
+			p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, reason, reason)
 		}
-		p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, strings.Join(append([]string{rejection.Message}, holds...), "; "))
 	}
+	return err
 }
 
 // coming returns the machine of that name in the snapshot, if pods cannot be bound to it yet.
@@ -76,10 +76,11 @@ func machine(name string) runtime.Object {
 	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: name}
 }
 
-func (p *Provisioner) say(pod *corev1.Pod, related runtime.Object, kind, reason, note string) {
-	if pod == nil || p.told[pod.UID] == note {
+// say tells a pod something whose meaning is not what it was told last.
+func (p *Provisioner) say(pod *corev1.Pod, related runtime.Object, kind, reason, meaning, note string) {
+	if pod == nil || p.told[pod.UID] == meaning {
 		return
 	}
-	p.told[pod.UID] = note
+	p.told[pod.UID] = meaning
 	p.recorder.Eventf(pod, related, kind, reason, "Provision", "%s", note[:min(len(note), maxNote)])
 }

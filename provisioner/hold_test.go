@@ -1,0 +1,191 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provisioner
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
+)
+
+func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
+	cases := map[string]struct {
+		machines []state.Machine
+		after    time.Duration // since noon
+		want     string        // until when it is held
+	}{
+		"without failures it may grow":           {machines: []state.Machine{member("a", v1alpha1.PhaseReady)}},
+		"one failure holds it for half a minute": {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second, want: "12:00:30"},
+		"and no longer":                          {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second},
+		"each further failure doubles it": {
+			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0)), member("b", v1alpha1.PhaseFailed, refusal(time.Minute)), member("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
+			after:    2 * time.Minute, want: "12:03:00",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{nodeGroup(nil)}, Machines: tc.machines}
+			groups, held := withoutHeld(picture, noon.Add(tc.after))
+			got := ""
+			for _, h := range held {
+				got += h.until.Format(time.TimeOnly)
+				if h.group.NodeGroup.Name != "general" || h.why != "QuotaExceeded" {
+					t.Errorf("held is %s because of %s, want general because of QuotaExceeded", h.group.NodeGroup.Name, h.why)
+				}
+			}
+			if got != tc.want {
+				t.Errorf("held until %q, want %q", got, tc.want)
+			}
+			if len(groups)+len(held) != 1 {
+				t.Errorf("%d groups may grow and %d are held, want one in all", len(groups), len(held))
+			}
+		})
+	}
+}
+
+func TestTheHoldIsBounded(t *testing.T) {
+	var machines []state.Machine
+	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
+		machines = append(machines, member(name, v1alpha1.PhaseFailed, refusal(0)))
+	}
+	until, _ := holdUntil(&state.Picture{Machines: machines}, "general")
+	if want := noon.Add(10 * time.Minute); !until.Equal(want) {
+		t.Errorf("held until %s, want %s", until, want)
+	}
+}
+
+// said is a recorder that keeps what was said to whom.
+type said struct{ notes []string }
+
+func (s *said) Eventf(regarding, _ runtime.Object, _, reason, _, _ string, args ...any) {
+	object, _ := regarding.(client.Object)
+	note, _ := args[0].(string)
+	s.notes = append(s.notes, object.GetName()+" "+reason+": "+note)
+}
+
+type shop []scheduling.Offering
+
+func (s shop) Offerings(context.Context) ([]scheduling.Offering, error) { return s, nil }
+
+// world is a Provisioner on a working API server of objects.
+type world struct {
+	*Provisioner
+	kube  client.Client
+	clock *testingclock.FakePassiveClock
+	said  *said
+}
+
+func newWorld(t *testing.T, offers Offers, objects ...client.Object) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kube := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.VPSieNode{}).WithObjects(objects...).Build()
+	w := &world{kube: kube, clock: testingclock.NewFakePassiveClock(noon), said: &said{}}
+	w.Provisioner = New(kube, state.New(kube, w.clock), offers, w.said, Options{Clock: w.clock})
+	return w
+}
+
+// plan lets time pass until the batch is closed and a plan is made, and returns what was said by it.
+func (w *world) plan(t *testing.T) []string {
+	t.Helper()
+	w.said.notes = nil
+	for range 2 {
+		if _, err := w.Reconcile(context.Background(), reconcile.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.SetTime(w.clock.Now().Add(time.Second))
+	}
+	return w.said.notes
+}
+
+func waiting(pod *build.Pod) *corev1.Pod {
+	return pod.With(func(p *corev1.Pod) {
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
+	}).Obj()
+}
+
+func failed(name, group string, at time.Duration) *v1alpha1.VPSieNode {
+	vn := member(name, v1alpha1.PhaseFailed, refusal(at)).VPSieNode
+	vn.Spec.NodeGroup = group
+	return vn
+}
+
+func TestWhoHearsOfAHold(t *testing.T) {
+	const hears = `waits for node group "special", which is on hold because a machine of it failed (QuotaExceeded; ` +
+		`kubectl describe nodegroup,vpsienode tells more); it tries again by itself, at the latest after 10m0s`
+	special := build.MakeNodeGroup("special").Label("pool", "special").Obj()
+	other := build.MakeNodeGroup("z-other").Label("pool", "other").MaxNodes(1).Obj()
+	objects := func(pods ...client.Object) []client.Object {
+		return append(pods, special.DeepCopy(), other.DeepCopy(), failed("special-1", "special", 0))
+	}
+	offers := shop{offering("1", "Small", 100, true)}
+	cases := map[string]struct {
+		pods []client.Object
+		want []string
+	}{
+		"a pod that only the held pool would help": {
+			pods: []client.Object{waiting(build.MakePod("a").CPU("1").NodeSelector("pool", "special"))}, want: []string{"a NotPlanned: " + hears},
+		},
+		"not a pod that it would not help": {
+			pods: []client.Object{waiting(build.MakePod("a").CPU("9"))},
+			want: []string{`a NotPlanned: needs 9 cpu; the largest offering of node group "special" is Small with 1.9 cpu allocatable`},
+		},
+		"not a pod that another pool helps, but the one that this leaves out": {
+			pods: []client.Object{waiting(build.MakePod("a").CPU("1500m").Priority(1)), waiting(build.MakePod("b").CPU("1500m"))},
+			want: []string{"a Planned: will run on a new Small at 0.0000 per hour in node group z-other: VPSieNode z-other-", "b NotPlanned: " + hears},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := newWorld(t, offers, objects(tc.pods...)...).plan(t)
+			for i := range got {
+				if at := strings.Index(got[i], "z-other-"); at >= 0 {
+					got[i] = got[i][:at+len("z-other-")] // a hash follows
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("said (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAHoldIsNewsOnce(t *testing.T) {
+	w := newWorld(t, shop{offering("1", "Small", 100, true)}, build.MakeNodeGroup("special").Obj(), failed("special-1", "special", 0),
+		waiting(build.MakePod("a").CPU("1")))
+	if got := w.plan(t); len(got) != 1 {
+		t.Fatalf("said %q, want one thing", got)
+	}
+	next := failed("special-2", "special", 2*time.Second)
+	next.Status.Conditions[0].Message = "the worker limit is reached (request 2)"
+	if err := w.kube.Create(context.Background(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.plan(t); len(got) != 0 {
+		t.Errorf("said %q again although only the time of the hold is another", got)
+	}
+	w.clock.SetTime(noon.Add(2*time.Second + 2*holdFirst))
+	if got := w.plan(t); len(got) != 1 || !strings.HasPrefix(got[0], "a Planned: ") {
+		t.Errorf("said %q after the hold, want what is bought, once", got)
+	}
+}
