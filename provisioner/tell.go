@@ -70,8 +70,7 @@ func coming(picture *state.Picture, node string) (state.Machine, bool) {
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-// machine refers to a VPSieNode. Events of one reason about one pair of objects are shown as one, with the first note: the machine has to be part of
-// the pair, or a pod whose plan changed would go on saying the old one.
+// machine refers to a VPSieNode.
 func machine(name string) runtime.Object {
 	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: name}
 }

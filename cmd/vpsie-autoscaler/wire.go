@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -34,6 +35,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/notice"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -125,9 +127,12 @@ func cacheOptions(c *config) cache.Options {
 // wire lists every part that acts, once.
 func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logger) error {
 	realClock := clock.RealClock{}
-	registry := metrics.Registry // the one that the manager serves
-	recorder := mgr.GetEventRecorder("vpsie-autoscaler")
-
+	registry := metrics.Registry               // the one that the manager serves
+	recorder := mgr.GetEventRecorder(reporter) // of what happened
+	notices, err := newNotices(mgr)            // of what holds now
+	if err != nil {
+		return err
+	}
 	cloud, err := newCloud(mgr.GetClient(), c, registry, logger)
 	if err != nil {
 		return err
@@ -147,8 +152,8 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	parts := []interface {
 		SetupWithManager(manager.Manager) error
 	}{
-		nodegroup.New(mgr.GetClient(), cloud, recorder, nodegroup.Options{Registerer: registry}),
-		provisioner.New(mgr.GetClient(), cluster, cloud, recorder, provisioner.Options{
+		nodegroup.New(mgr.GetClient(), cloud, notices, nodegroup.Options{Registerer: registry}),
+		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
 			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry,
 		}),
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
@@ -166,6 +171,21 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 		}
 	}
 	return healthChecks(mgr)
+}
+
+// reporter is who speaks in Events.
+const reporter = "vpsie-autoscaler"
+
+func newNotices(mgr manager.Manager) (*notice.Recorder, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("finding out which replica this is: %w", err)
+	}
+	notices := notice.New(mgr.GetClient(), reporter, notice.Options{Instance: reporter + "-" + host})
+	if err := mgr.Add(notices); err != nil {
+		return nil, fmt.Errorf("adding the writer of notices: %w", err)
+	}
+	return notices, nil
 }
 
 // drainWith lends the one drain implementation to the life cycle, which may not know where it lives.
