@@ -67,9 +67,6 @@ func coming(picture *state.Picture, node string) (state.Machine, bool) {
 	return state.Machine{}, false
 }
 
-// maxNote is the bound of an event's note.
-const maxNote = 1024
-
 // machine refers to a VPSieNode.
 func machine(name string) runtime.Object {
 	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: name}
@@ -81,5 +78,5 @@ func (p *Provisioner) say(pod *corev1.Pod, related runtime.Object, kind, reason,
 		return
 	}
 	p.told[pod.UID] = meaning
-	p.recorder.Eventf(pod, related, kind, reason, "Provision", "%s", note[:min(len(note), maxNote)])
+	p.recorder.Eventf(pod, related, kind, reason, "Provision", "%s", note)
 }

@@ -263,5 +263,5 @@ func providerID(vn *v1alpha1.VPSieNode) string {
 }
 
 func shorten(message string) string {
-	return message[:min(len(message), 1024)]
+	return v1alpha1.Shorten(message, 1024)
 }

@@ -166,6 +166,6 @@ const maxMessage = 32768
 
 func set(ng *v1alpha1.NodeGroup, kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&ng.Status.Conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message[:min(len(message), maxMessage)], ObservedGeneration: ng.Generation,
+		Type: kind, Status: status, Reason: reason, Message: v1alpha1.Shorten(message, maxMessage), ObservedGeneration: ng.Generation,
 	})
 }

@@ -27,7 +27,12 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
+
+// longestNote is what the API server takes, in bytes.
+const longestNote = 1024
 
 // Options of a Recorder. The zero value is right for production, but for Instance.
 type Options struct {
@@ -90,7 +95,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, eventtype, reason, 
 			Name:      fmt.Sprintf("%s.%x", ref.Name, now.UnixNano()),
 		},
 		EventTime: metav1.NewMicroTime(now), ReportingController: r.reporter, ReportingInstance: r.options.Instance,
-		Regarding: *ref, Type: eventtype, Reason: reason, Action: action, Note: fmt.Sprintf(note, args...),
+		Regarding: *ref, Type: eventtype, Reason: reason, Action: action, Note: v1alpha1.Shorten(fmt.Sprintf(note, args...), longestNote),
 	}
 	if related != nil {
 		event.Related, _ = reference.GetReference(r.kube.Scheme(), related) // an Event without it says the same

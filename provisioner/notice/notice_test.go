@@ -135,6 +135,13 @@ func (s *sink) Patch(_ context.Context, e *eventsv1.Event, data []byte) (*events
 	return e, nil
 }
 
+func TestALongNoteIsCutBetweenCharacters(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.say(pod("a"), strings.Repeat("€", 1000))
+		s.expect(t, "0s a: "+strings.Repeat("€", 341))
+	})
+}
+
 func TestOfManyChangesOnlyTheLastIsWritten(t *testing.T) {
 	onStage(t, nil, func(s *stage) {
 		for _, note := range []string{"one", "two", "three"} {
