@@ -34,6 +34,7 @@ func (t told) forget(pending []*corev1.Pod) {
 // tell says to each pod what is coming, or why nothing is.
 func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan scheduling.Plan, orders []order, held []hold) error {
 	byLaunch := lo.KeyBy(orders, func(o order) string { return o.launch.Name })
+	coming := coming(picture)
 	for _, placement := range plan.Placements {
 		if scheduling.IsHeadroom(placement.Pod) {
 			continue
@@ -42,9 +43,9 @@ func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan sch
 			offering := o.launch.Offerings[0]
 			p.say(picture.Pod(placement.Pod), machine(o.name), corev1.EventTypeNormal, EventPlanned, o.name,
 				fmt.Sprintf("will run on a new %s at %s per hour in node group %s: VPSieNode %s", offering.Name, offering.Price, o.group.Name, o.name))
-		} else if m, ordered := coming(picture, placement.Node); ordered {
-			p.say(picture.Pod(placement.Pod), machine(m.VPSieNode.Name), corev1.EventTypeNormal, EventPlanned, m.VPSieNode.Name,
-				fmt.Sprintf("waits for VPSieNode %s, which is on its way", m.VPSieNode.Name))
+		} else if vn, ordered := coming[placement.Node]; ordered {
+			p.say(picture.Pod(placement.Pod), machine(vn), corev1.EventTypeNormal, EventPlanned, vn,
+				fmt.Sprintf("waits for VPSieNode %s, which is on its way", vn))
 		}
 	}
 	reasons, err := whyNot(in, plan, held)
@@ -57,14 +58,15 @@ func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan sch
 	return err
 }
 
-// coming returns the machine of that name in the snapshot, if pods cannot be bound to it yet.
-func coming(picture *state.Picture, node string) (state.Machine, bool) {
+// coming returns the VPSieNodes of machines that pods cannot be bound to yet, by name in the snapshot.
+func coming(picture *state.Picture) map[string]string {
+	names := map[string]string{}
 	for _, m := range picture.Machines {
-		if m.Name() == node && !m.Initialized() {
-			return m, true
+		if !m.Initialized() {
+			names[m.Name()] = m.VPSieNode.Name
 		}
 	}
-	return state.Machine{}, false
+	return names
 }
 
 // machine refers to a VPSieNode.

@@ -248,10 +248,12 @@ func (p *Picture) NodeGroup(name string) *v1alpha1.NodeGroup {
 
 // Pod returns the pod of that name among all that are not terminated, nil where there is none.
 func (p *Picture) Pod(name types.NamespacedName) *corev1.Pod {
-	for _, pod := range p.Snapshot.Objects().Pods {
-		if pod.Namespace == name.Namespace && pod.Name == name.Name {
-			return pod
-		}
+	pods := p.Snapshot.Objects().Pods // by namespace and name
+	i, found := slices.BinarySearchFunc(pods, name, func(pod *corev1.Pod, name types.NamespacedName) int {
+		return cmp.Or(cmp.Compare(pod.Namespace, name.Namespace), cmp.Compare(pod.Name, name.Name))
+	})
+	if !found {
+		return nil
 	}
-	return nil
+	return pods[i]
 }

@@ -161,6 +161,30 @@ func TestWhichPodsWait(t *testing.T) {
 	}
 }
 
+func TestPodsAreFoundByNamespaceAndName(t *testing.T) {
+	var objects []client.Object
+	for _, namespace := range []string{"a", "a-b", "b", "shop"} {
+		for _, name := range []string{"x", "x-1", "y", "z"} {
+			p := pod(name, "", corev1.PodReasonUnschedulable, corev1.PodPending)
+			p.Namespace = namespace
+			objects = append(objects, p)
+		}
+	}
+	done := pod("done", "", "", corev1.PodSucceeded)
+	picture := snapshotOf(t, append(objects, done)...)
+	for _, object := range objects {
+		key := client.ObjectKeyFromObject(object)
+		if got := picture.Pod(key); got == nil || client.ObjectKeyFromObject(got) != key {
+			t.Errorf("asked for %s, got %v", key, got)
+		}
+	}
+	for _, key := range []client.ObjectKey{{Namespace: "a", Name: "x-2"}, {Namespace: "c", Name: "x"}, {}, client.ObjectKeyFromObject(done)} {
+		if got := picture.Pod(key); got != nil {
+			t.Errorf("asked for %s, which is not there or has terminated, got %s", key, got.Name)
+		}
+	}
+}
+
 func TestGroupsCountWhatIsPaidFor(t *testing.T) {
 	managed := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "general", Labels: map[string]string{v1alpha1.ManagedLabel: "true"}}}
 	foreign := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}
