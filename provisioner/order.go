@@ -67,13 +67,20 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 	var orders []order
 	for _, group := range groups {
 		ng := group.NodeGroup
-		if ng.Spec.MinNodes == nil || pausedProvisioning(ng) {
+		if ng.Spec.MinNodes == nil {
 			continue
 		}
-		have := lasting(picture, ng.Name) + lo.CountBy(planned, func(o order) bool { return o.launch.Group == ng.Name })
+		have := lasting(picture, ng.Name)
+		for _, o := range planned {
+			if o.launch.Group == ng.Name {
+				have++
+				group = group.With(o.launch.Offerings[0])
+			}
+		}
 		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
 		eligible = lo.Filter(eligible, func(o scheduling.Offering, _ int) bool { return o.Available })
-		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0 && withinLimits(group, planned, orders, eligible[0]); have++ {
+		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0 && group.Admits(eligible[0]); have++ {
+			group = group.With(eligible[0])
 			launch := scheduling.Launch{
 				Group: ng.Name, Offerings: eligible[:min(len(eligible), 8)],
 				Why: fmt.Sprintf("node group %q must have at least %d nodes; %s is the cheapest at %s per hour", ng.Name, *ng.Spec.MinNodes, eligible[0].Name, eligible[0].Price),
@@ -85,41 +92,11 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 	return orders
 }
 
-// withinLimits says whether the pool may have one more machine of that offering beside those that it has, leaving ones included, and those that
-// are about to be ordered.
-func withinLimits(group scheduling.Group, planned, added []order, offering scheduling.Offering) bool {
-	nodes, cost := group.Nodes+1, group.Cost+offering.Price
-	for _, o := range slices.Concat(planned, added) {
-		if o.launch.Group == group.NodeGroup.Name && len(o.launch.Offerings) > 0 {
-			nodes, cost = nodes+1, cost+o.launch.Offerings[0].Price
-		}
-	}
-	spec := group.NodeGroup.Spec
-	if spec.MaxNodes != nil && nodes > int(*spec.MaxNodes) {
-		return false
-	}
-	if spec.Limits == nil {
-		return true
-	}
-	if spec.Limits.Nodes != nil && nodes > int(*spec.Limits.Nodes) {
-		return false
-	}
-	if spec.Limits.CostPerHour != nil {
-		limit, err := scheduling.ParsePrice(*spec.Limits.CostPerHour)
-		return err == nil && cost <= limit
-	}
-	return true
-}
-
 // lasting counts the machines of a pool that are not failed and not leaving.
 func lasting(picture *state.Picture, group string) int {
 	return lo.CountBy(picture.Machines, func(m state.Machine) bool {
 		return m.VPSieNode.Spec.NodeGroup == group && state.Owned(m.VPSieNode) && m.VPSieNode.DeletionTimestamp.IsZero()
 	})
-}
-
-func pausedProvisioning(ng *v1alpha1.NodeGroup) bool {
-	return ng.Spec.Paused == v1alpha1.PauseProvisioning || ng.Spec.Paused == v1alpha1.PauseAll
 }
 
 func names(picture *state.Picture) map[string]bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -92,6 +93,13 @@ func TestMinNodes(t *testing.T) {
 			},
 			want: 2,
 		},
+		"nor against the limits of cpu and memory": {
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes = ptr.To[int32](3)
+				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: ptr.To(resource.MustParse("6")), Memory: ptr.To(resource.MustParse("8Gi"))}
+			},
+			planned: 1, want: 1,
+		},
 		"a paused pool gets none": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes, ng.Spec.Paused = ptr.To[int32](2), v1alpha1.PauseProvisioning
@@ -104,7 +112,7 @@ func TestMinNodes(t *testing.T) {
 			picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{nodeGroup(tc.change)}, Machines: tc.machines}
 			planned := make([]order, tc.planned)
 			for i := range planned {
-				planned[i] = order{name: "planned", launch: scheduling.Launch{Group: "general"}}
+				planned[i] = order{name: "planned", launch: scheduling.Launch{Group: "general", Offerings: offerings[1:2]}}
 			}
 			got := minNodes(picture, picture.Groups(), offerings, planned)
 			if len(got) != tc.want {

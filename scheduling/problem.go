@@ -136,9 +136,7 @@ func (p *problem) addPools() {
 				func(o Offering) string { return o.Name }))
 		}
 		for _, o := range available {
-			p.candidates = append(p.candidates, &candidate{
-				pool: i, offering: o, draw: pack.Vector{ofNodes: 1, ofCPU: o.CPUMilli, ofMemory: o.MemoryMiB, ofCost: int64(o.Price)},
-			})
+			p.candidates = append(p.candidates, &candidate{pool: i, offering: o, draw: drawOf(o)})
 		}
 	}
 	slices.SortStableFunc(p.candidates, func(a, b *candidate) int {
