@@ -79,17 +79,40 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 		}
 		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
 		eligible = lo.Filter(eligible, func(o scheduling.Offering, _ int) bool { return o.Available })
-		for ; have < int(*ng.Spec.MinNodes) && len(eligible) > 0 && group.Admits(eligible[0]); have++ {
-			group = group.With(eligible[0])
-			launch := scheduling.Launch{
-				Group: ng.Name, Offerings: eligible[:min(len(eligible), 8)],
-				Why: fmt.Sprintf("node group %q must have at least %d nodes; %s is the cheapest at %s per hour", ng.Name, *ng.Spec.MinNodes, eligible[0].Name, eligible[0].Price),
+		for ; have < int(*ng.Spec.MinNodes); have++ {
+			choices := affordable(group, eligible)
+			if len(choices) == 0 {
+				break
 			}
+			launch := scheduling.Launch{
+				Group: ng.Name, Offerings: choices,
+				Why: fmt.Sprintf("node group %q must have at least %d nodes; %s is the cheapest at %s per hour", ng.Name, *ng.Spec.MinNodes, choices[0].Name, choices[0].Price),
+			}
+			group = group.With(choices[0])
 			name := freeName(ng.Name, []string{"min-nodes"}, taken)
 			orders = append(orders, order{name: name, launch: launch, group: ng, reason: v1alpha1.CreatedForMinNodes})
 		}
 	}
 	return orders
+}
+
+// maxChoices bounds the offerings of one VPSieNode.
+const maxChoices = 8
+
+// affordable returns the cheapest offerings that the pool may still buy, all in one datacenter and each identifier once: a VPSieNode has
+// one datacenter, and falls back on any of them.
+func affordable(group scheduling.Group, eligible []scheduling.Offering) []scheduling.Offering {
+	var choices []scheduling.Offering
+	for _, o := range eligible {
+		clashes := slices.ContainsFunc(choices, func(c scheduling.Offering) bool { return c.Datacenter != o.Datacenter || c.ID == o.ID })
+		if clashes || !group.Admits(o) {
+			continue
+		}
+		if choices = append(choices, o); len(choices) == maxChoices {
+			break
+		}
+	}
+	return choices
 }
 
 // lasting counts the machines of a pool that are not failed and not leaving.

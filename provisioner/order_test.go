@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -129,6 +130,33 @@ func TestMinNodes(t *testing.T) {
 				t.Errorf("names are %v, want them all different", names)
 			}
 		})
+	}
+}
+
+func TestMinNodesFallsBackOnlyOnWhatItMayBuy(t *testing.T) {
+	elsewhere := offering("9", "elsewhere", 150, true)
+	elsewhere.Datacenter = "ams"
+	large := offering("2", "large", 100, true)
+	large.CPUMilli = 8000
+	offerings := []scheduling.Offering{
+		large, offering("3", "small", 120, true), elsewhere, offering("3", "small-too", 160, true), offering("4", "dear", 170, true), offering("5", "dearest", 900, true),
+	}
+	ng := nodeGroup(func(ng *v1alpha1.NodeGroup) {
+		ng.Spec.MinNodes = ptr.To[int32](1)
+		ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: ptr.To(resource.MustParse("4")), CostPerHour: ptr.To(v1alpha1.Price("0.0000005"))}
+	})
+	picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{ng}}
+	got := minNodes(picture, picture.Groups(), offerings, nil)
+	if len(got) != 1 {
+		t.Fatalf("%d machines are ordered, want 1", len(got))
+	}
+	var names []string
+	for _, o := range got[0].launch.Offerings {
+		names = append(names, o.Name)
+	}
+	// The cheapest is beyond limits.cpu and the dearest beyond limits.costPerHour; one is elsewhere, and one has an identifier that is taken.
+	if diff := cmp.Diff([]string{"small", "dear"}, names); diff != "" {
+		t.Errorf("offerings (-want +got):\n%s", diff)
 	}
 }
 
