@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
@@ -136,25 +135,6 @@ func (p *planner) mix(m *machine) []int {
 		mix[pod.class]++
 	}
 	return mix
-}
-
-// bound is a price that no set of allowed machines undercuts which holds the launched pods.
-func (p *planner) bound() Price {
-	packing := pack.Problem{Machines: p.kinds()}
-	counts := make([]int, len(p.classes))
-	for _, m := range p.machines {
-		for _, pod := range m.pods {
-			counts[pod.class]++
-		}
-	}
-	for c, class := range p.classes {
-		if counts[c] > 0 {
-			packing.Classes = append(packing.Classes, pack.Class{
-				Requests: class.vector, Count: counts[c], PerMachine: class.perMachine, Allowed: class.allowed(),
-			})
-		}
-	}
-	return Price(pack.Bound(packing))
 }
 
 // why says in one sentence what is bought, for what, and what would have been next.

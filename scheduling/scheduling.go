@@ -174,7 +174,7 @@ func (p *planner) result(omitted int) (Plan, error) {
 	}
 	plan := Plan{
 		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
-		LowerBound: p.bound(), Verified: true, Omitted: omitted,
+		LowerBound: p.launchBound(), Verified: true, Omitted: omitted,
 	}
 	for _, s := range p.settled {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})

@@ -352,7 +352,10 @@ type NodeGroupStatus struct {
 	// costPerHour is the sum of the machines' prices per hour.
 	// +optional
 	CostPerHour Price `json:"costPerHour,omitempty"`
-	// lowerBoundPerHour is a cost below which no set of allowed machines could hold what runs and waits here.
+	// lowerBoundPerHour is a cost below which, at today's prices, no set of allowed machines could hold the pods that run here or wait for
+	// machines of this pool, its headroom and minNodes. It is found anew every few minutes and may be above costPerHour for as long,
+	// while machines are on order, and where machines were bought at lower prices. It is a bound, not a plan:
+	// what keeps these pods apart or where they are may cost more.
 	// +optional
 	LowerBoundPerHour Price `json:"lowerBoundPerHour,omitempty"`
 	// observedGeneration is the generation of the spec that this status speaks of.

@@ -152,7 +152,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	parts := []interface {
 		SetupWithManager(manager.Manager) error
 	}{
-		nodegroup.New(mgr.GetClient(), cloud, notices, nodegroup.Options{Registerer: registry}),
+		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
 			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry,
 		}),

@@ -16,6 +16,7 @@ import (
 type metrics struct {
 	nodes *prometheus.GaugeVec
 	cost  *prometheus.GaugeVec
+	bound *prometheus.GaugeVec
 	ready *prometheus.GaugeVec
 }
 
@@ -29,6 +30,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		cost: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_nodegroup_cost_per_hour",
 			Help: "Sum of the prices of a node group's machines, per hour.",
+		}, []string{"nodegroup"}),
+		bound: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "vpsie_autoscaler_nodegroup_lower_bound_per_hour",
+			Help: "Cost per hour below which no set of allowed machines could hold what runs and waits in a node group, as of a few minutes ago.",
 		}, []string{"nodegroup"}),
 		ready: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_nodegroup_ready",
@@ -44,6 +49,11 @@ func (m *metrics) observe(ng *v1alpha1.NodeGroup) {
 	if cost, err := scheduling.ParsePrice(ng.Status.CostPerHour); err == nil {
 		m.cost.WithLabelValues(ng.Name).Set(cost.Float())
 	}
+	if ng.Status.LowerBoundPerHour == "" {
+		m.bound.DeleteLabelValues(ng.Name) // not known: 0 would say that nothing is needed
+	} else if bound, err := scheduling.ParsePrice(ng.Status.LowerBoundPerHour); err == nil {
+		m.bound.WithLabelValues(ng.Name).Set(bound.Float())
+	}
 	ready := 0.0
 	if readiness(ng).Status == metav1.ConditionTrue {
 		ready = 1
@@ -55,5 +65,6 @@ func (m *metrics) forget(name string) {
 	labels := prometheus.Labels{"nodegroup": name}
 	m.nodes.DeletePartialMatch(labels)
 	m.cost.DeletePartialMatch(labels)
+	m.bound.DeletePartialMatch(labels)
 	m.ready.DeletePartialMatch(labels)
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
 // EventNotReady says on a NodeGroup why it cannot do its work.
@@ -36,10 +38,17 @@ type Cloud interface {
 	Offerings(context.Context) ([]scheduling.Offering, error)
 }
 
+// Cluster tells what runs and waits.
+type Cluster interface {
+	Snapshot(context.Context) (*state.Picture, error)
+}
+
 // Options of a Reconciler. The zero value is right for production.
 type Options struct {
-	Resync     time.Duration // conditions that depend on the cloud are checked that often; 1m
-	Registerer prometheus.Registerer
+	Clock         clock.PassiveClock
+	Resync        time.Duration // conditions that depend on the cloud are checked that often; 1m
+	BoundInterval time.Duration // the lower bound of a pool's cost is found that often at most; 5m
+	Registerer    prometheus.Registerer
 }
 
 // Reconciler keeps the status of NodeGroups.
@@ -48,18 +57,28 @@ type Reconciler struct {
 	cloud    Cloud
 	recorder events.EventRecorder
 	resync   time.Duration
+	bounds   *bounds
 	metrics  *metrics
 }
 
 // New returns a Reconciler. Of all writers, it alone writes the status of NodeGroups.
-func New(kube client.Client, cloud Cloud, recorder events.EventRecorder, options Options) *Reconciler {
+func New(kube client.Client, cloud Cloud, cluster Cluster, recorder events.EventRecorder, options Options) *Reconciler {
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
+	}
+	if options.BoundInterval == 0 {
+		options.BoundInterval = 5 * time.Minute
+	}
 	if options.Resync == 0 {
 		options.Resync = time.Minute
 	}
 	if options.Registerer == nil {
 		options.Registerer = prometheus.NewRegistry()
 	}
-	return &Reconciler{kube: kube, cloud: cloud, recorder: recorder, resync: options.Resync, metrics: newMetrics(options.Registerer)}
+	return &Reconciler{
+		kube: kube, cloud: cloud, recorder: recorder, resync: options.Resync, metrics: newMetrics(options.Registerer),
+		bounds: &bounds{cluster: cluster, cloud: cloud, clock: options.Clock, interval: options.BoundInterval, found: map[string]bound{}},
+	}
 }
 
 // Reconcile brings the status of one NodeGroup up to date.
@@ -67,6 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	ng := &v1alpha1.NodeGroup{}
 	if err := r.kube.Get(ctx, request.NamespacedName, ng); err != nil {
 		r.metrics.forget(request.Name)
+		r.bounds.forget(request.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	nodes, err := r.nodes(ctx, ng.Name)
@@ -82,6 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	before := ng.DeepCopy()
 	count(&ng.Status, nodes)
 	r.judge(ctx, ng)
+	ng.Status.LowerBoundPerHour = r.bounds.of(ctx, ng)
 	ng.Status.ObservedGeneration = ng.Generation
 	if err := r.save(ctx, before, ng); err != nil {
 		if apierrors.IsConflict(err) {

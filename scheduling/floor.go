@@ -1,0 +1,89 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+)
+
+// LowerBound returns a price that no set of machines of the groups undercuts that holds the pods. It plans nothing, so it costs much less
+// than Solve. Pods on nodes of the cluster do not count: leave the nodes out whose pods should. Limits, pauses and empty stocks do not
+// count either, nor does the name of a pod's scheduler. Pods that no machine of the groups would hold are left out: without them the
+// bound is lower than it could be, and still one.
+func LowerBound(in Input) (Price, error) {
+	in.Offerings = slices.Clone(in.Offerings)
+	for i := range in.Offerings {
+		in.Offerings[i].Available = true
+	}
+	in.Groups = slices.Clone(in.Groups)
+	for i := range in.Groups {
+		in.Groups[i] = Group{NodeGroup: unbounded(in.Groups[i].NodeGroup)}
+	}
+	in.SchedulerNames = nil
+	for _, pod := range in.Pods {
+		if name := cmp.Or(pod.Spec.SchedulerName, corev1.DefaultSchedulerName); !slices.Contains(in.SchedulerNames, name) {
+			in.SchedulerNames = append(in.SchedulerNames, name)
+		}
+	}
+	p, err := newProblem(in)
+	if err != nil {
+		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
+	}
+	if len(p.classes) == 0 {
+		return 0, nil
+	}
+	engine, err := simulate.New(in.Cluster.Clone(), simulate.Options{})
+	if err != nil {
+		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
+	}
+	defer engine.Close()
+	if err := p.assess(engine); err != nil {
+		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
+	}
+	counts := make([]int, len(p.classes))
+	for c, class := range p.classes {
+		if slices.Contains(class.allowed(), true) {
+			counts[c] = len(class.pods)
+		}
+	}
+	return p.bound(counts), nil
+}
+
+// launchBound is the bound for the pods on new machines.
+func (p *planner) launchBound() Price {
+	counts := make([]int, len(p.classes))
+	for _, m := range p.machines {
+		for _, pod := range m.pods {
+			counts[pod.class]++
+		}
+	}
+	return p.bound(counts)
+}
+
+// bound is a price that no set of allowed machines undercuts which holds that many pods of each class.
+func (p *problem) bound(counts []int) Price {
+	packing := pack.Problem{Machines: p.kinds()}
+	for c, class := range p.classes {
+		if counts[c] > 0 {
+			packing.Classes = append(packing.Classes, pack.Class{
+				Requests: class.vector, Count: counts[c], PerMachine: class.perMachine, Allowed: class.allowed(),
+			})
+		}
+	}
+	return Price(pack.Bound(packing))
+}
+
+func unbounded(group *v1alpha1.NodeGroup) *v1alpha1.NodeGroup {
+	group = new(*group)
+	group.Spec.Paused, group.Spec.MaxNodes, group.Spec.Limits = v1alpha1.PauseNone, nil, nil
+	return group
+}
