@@ -93,7 +93,7 @@ func (g *groups) create(ctx context.Context, cluster string, size int64) (int64,
 
 // asGroupRefusal narrows a limit: another size may have its group already.
 func asGroupRefusal(err error) error {
-	if why := react(err); why.Reason == ReasonQuotaExceeded {
+	if why := react(err, SecretName); why.Reason == ReasonQuotaExceeded {
 		return &cloudprovider.Error{Reaction: cloudprovider.TryElsewhere, Reason: ReasonQuotaExceeded, Err: why.Err}
 	}
 	return err

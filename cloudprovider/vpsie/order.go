@@ -67,7 +67,7 @@ func (p *Provider) learn(offeringID string, err error) {
 	if err == nil {
 		return
 	}
-	switch why := react(err); {
+	switch why := react(err, p.options.Secret); {
 	case why.Reaction == cloudprovider.TryElsewhere:
 		p.catalogue.putAside(offeringID, why)
 	case why.Reason == ReasonQuotaExceeded, why.Reason == ReasonPaymentRequired:

@@ -53,15 +53,12 @@ type rule struct {
 	advice   string // for the user; empty where there is nothing to do
 }
 
-const (
-	adviseSecret = "check the token, or client id and secret, in the Secret " + SecretName
-	adviseURL    = "check the key url of the Secret " + SecretName
-)
-
 // rules are asked in order; the first that matches decides. What VPSie says in words comes before what the status says,
 // since it sends refusals with status 200 and with others. What may have bought something comes before all that says
-// "later".
-func rules() []rule {
+// "later". The advice names the Secret that holds the credentials.
+func rules(secret string) []rule {
+	adviseSecret := "check the token, or client id and secret, in the Secret " + secret
+	adviseURL := "check the key url of the Secret " + secret
 	return []rule{
 		{cloudprovider.GiveUp, ReasonInvalidRequest, is(api.ErrInvalidRequest), ""},
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, is(api.ErrUnusableCredentials), adviseSecret},
@@ -110,11 +107,11 @@ func rules() []rule {
 }
 
 // react returns err with its reaction and its reason. An error that has them keeps them.
-func react(err error) *cloudprovider.Error {
+func react(err error, secret string) *cloudprovider.Error {
 	if decided, ok := errors.AsType[*cloudprovider.Error](err); ok {
 		return &cloudprovider.Error{Reaction: decided.Reaction, Reason: decided.Reason, Err: err}
 	}
-	for _, r := range rules() {
+	for _, r := range rules(secret) {
 		if r.matches(err) {
 			if r.advice != "" {
 				err = fmt.Errorf("%w; %s", err, r.advice)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,19 +87,19 @@ func TestReactions(t *testing.T) {
 		"an error that has its reaction":           {fmt.Errorf("x: %w", cloudprovider.Errorf(cloudprovider.LookFirst, ReasonNotFound, "y")), "LookFirst NotFound"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := verdict(react(test.err)); got != test.want {
+			if got := verdict(react(test.err, SecretName)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 		var decided *cloudprovider.Error
-		for i, r := range rules() {
+		for i, r := range rules(SecretName) {
 			if !errors.As(test.err, &decided) && r.matches(test.err) {
 				used[i] = true
 				break
 			}
 		}
 	}
-	for i, r := range rules() {
+	for i, r := range rules(SecretName) {
 		if !used[i] {
 			t.Errorf("rule %d (%s %s) has no row", i, r.reaction, r.reason)
 		}
@@ -106,7 +107,7 @@ func TestReactions(t *testing.T) {
 }
 
 func wrongSecret() error {
-	_, err := CredentialsFrom(nil)
+	_, err := CredentialsFrom(SecretName, nil)
 	return err
 }
 
@@ -116,6 +117,13 @@ func TestErrorsSayWhatWhereAndHow(t *testing.T) {
 		`check the token, or client id and secret, in the Secret kube-system/vpsie-secret`
 	if err := w.buy(t, "3"); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestAdviceNamesTheSecretThatIsUsed(t *testing.T) {
+	w := newWorld(t, map[string][]string{addSlave: {pleaseLogIn}}, func(o *Options) { o.Secret = "cloud/credentials" })
+	if err := w.buy(t, "3"); err == nil || !strings.HasSuffix(err.Error(), "in the Secret cloud/credentials") {
+		t.Errorf("got %v, want advice to check the Secret cloud/credentials", err)
 	}
 }
 

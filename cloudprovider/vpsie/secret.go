@@ -14,7 +14,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
 )
 
-// SecretName is where users keep VPSie's credentials, as namespace/name.
+// SecretName is where users keep VPSie's credentials unless they say otherwise, as namespace/name.
 const SecretName = "kube-system/vpsie-secret"
 
 // Keys of the Secret. It holds a token, or a client id and its secret; the token goes first where both are there.
@@ -25,10 +25,10 @@ const (
 	KeyURL          = "url"
 )
 
-// CredentialsFrom reads the data of the Secret. What is wrong comes back as one sentence that says how to fix it, with
+// CredentialsFrom reads the data of the Secret of that namespace/name. What is wrong comes back as one sentence that says how to fix it, with
 // the reaction GiveUp; a value is never quoted, but for the URL.
-func CredentialsFrom(data map[string][]byte) (api.Credentials, error) {
-	read := secretReader{data: data}
+func CredentialsFrom(secret string, data map[string][]byte) (api.Credentials, error) {
+	read := secretReader{name: secret, data: data}
 	c := api.Credentials{
 		Token: read.value(KeyToken), ClientID: read.value(KeyClientID), ClientSecret: read.value(KeyClientSecret), URL: read.value(KeyURL),
 	}
@@ -57,6 +57,7 @@ func CredentialsFrom(data map[string][]byte) (api.Credentials, error) {
 }
 
 type secretReader struct {
+	name string
 	data map[string][]byte
 	err  error
 }
@@ -65,7 +66,7 @@ func (r *secretReader) fail(format string, args ...any) {
 	if r.err == nil {
 		r.err = &cloudprovider.Error{
 			Reaction: cloudprovider.GiveUp, Reason: ReasonInvalidCredentials,
-			Err: fmt.Errorf("the Secret %s: %w", SecretName, fmt.Errorf(format, args...)),
+			Err: fmt.Errorf("the Secret %s: %w", r.name, fmt.Errorf(format, args...)),
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestCredentialsFrom(t *testing.T) {
 			for key, value := range test.secret {
 				data[key] = []byte(value)
 			}
-			got, err := CredentialsFrom(data)
+			got, err := CredentialsFrom("cloud/credentials", data)
 			if got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
@@ -63,7 +63,7 @@ func TestCredentialsFrom(t *testing.T) {
 				}
 				return
 			}
-			if want := "the Secret kube-system/vpsie-secret: " + test.err; err == nil || err.Error() != want {
+			if want := "the Secret cloud/credentials: " + test.err; err == nil || err.Error() != want {
 				t.Fatalf("got  %v\nwant %s", err, want)
 			}
 			if verdict(err) != "GiveUp InvalidCredentials" || strings.Contains(err.Error(), "s3c") {

@@ -41,7 +41,9 @@ type Options struct {
 	OfferingsTTL time.Duration
 	// SetAsideTTL is how long an offering that could not be had counts as not available.
 	SetAsideTTL time.Duration
-	Clock       clock.PassiveClock
+	// Secret is where the credentials come from, as namespace/name, for advice. Left out: SecretName.
+	Secret string
+	Clock  clock.PassiveClock
 	// Registerer takes the metrics. Left out: none are kept.
 	Registerer prometheus.Registerer
 	Logger     logr.Logger
@@ -74,6 +76,7 @@ func New(client *api.Client, o Options) (*Provider, error) {
 	}
 	o.OfferingsTTL = cmp.Or(o.OfferingsTTL, DefaultOfferingsTTL)
 	o.SetAsideTTL = cmp.Or(o.SetAsideTTL, DefaultSetAsideTTL)
+	o.Secret = cmp.Or(o.Secret, SecretName)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -118,7 +121,7 @@ func (p *Provider) explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	reaction := react(err)
+	reaction := react(err, p.options.Secret)
 	p.metrics.count(reaction)
 	if reaction.Reason == ReasonUnrecognised {
 		p.options.Logger.Info("Met an answer of VPSie that has no rule", "doing", doing, "error", err.Error())

@@ -19,8 +19,9 @@ import (
 
 // newCloud returns VPSie with credentials that are read from the watched Secret at each use, so that a new token works without a restart.
 func newCloud(reader client.Reader, c *config, registerer prometheus.Registerer, logger logr.Logger) (cloudprovider.Provider, error) {
+	secret := client.ObjectKey{Namespace: c.secretNamespace, Name: c.secretName}
 	apiClient, err := api.New(api.Options{
-		Credentials:       credentials(reader, client.ObjectKey{Namespace: c.secretNamespace, Name: c.secretName}),
+		Credentials:       credentials(reader, secret),
 		RequestsPerMinute: c.requestsPerMinute,
 		Registerer:        registerer,
 		Logger:            logger.WithName("vpsie"),
@@ -30,7 +31,7 @@ func newCloud(reader client.Reader, c *config, registerer prometheus.Registerer,
 		return nil, err
 	}
 	return vpsie.New(apiClient, vpsie.Options{
-		ClusterID: c.clusterID, Datacenter: c.datacenter, OfferingsTTL: c.offeringsTTL, SetAsideTTL: c.setAsideTTL,
+		Secret: secret.String(), ClusterID: c.clusterID, Datacenter: c.datacenter, OfferingsTTL: c.offeringsTTL, SetAsideTTL: c.setAsideTTL,
 		Registerer: registerer, Logger: logger.WithName("vpsie"),
 	})
 }
@@ -46,6 +47,6 @@ func credentials(reader client.Reader, key client.ObjectKey) api.Source {
 		if err != nil {
 			return api.Credentials{}, cloudprovider.Errorf(cloudprovider.TryLater, "CredentialsUnread", "reading Secret %q: %w", key, err)
 		}
-		return vpsie.CredentialsFrom(secret.Data)
+		return vpsie.CredentialsFrom(key.String(), secret.Data)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -68,6 +69,8 @@ type Client struct {
 	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
 	exchange *exchange
 	metrics  *metrics
+
+	lastFailure atomic.Pointer[error] // that the breaker was told of
 }
 
 // New returns a Client, or one sentence for each option that cannot be used.

@@ -5,6 +5,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/sony/gobreaker/v2"
@@ -27,6 +28,14 @@ func newBreaker(o Options) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 			o.Logger.Info("Changed the circuit breaker's state", "from", from.String(), "to", to.String())
 		},
 	})
+}
+
+// refusedByBreaker tells what made the breaker open. It does not wrap that: this request, unlike that one, was not sent.
+func (c *Client) refusedByBreaker(endpoint Endpoint) error {
+	if last := c.lastFailure.Load(); last != nil {
+		return fmt.Errorf("%s: %w; the last failure: %v", endpoint, ErrBreakerOpen, *last)
+	}
+	return fmt.Errorf("%s: %w", endpoint, ErrBreakerOpen)
 }
 
 // breakerVerdict is what the breaker is told about a request that ended in err.

@@ -89,7 +89,7 @@ func (c *Client) send(ctx context.Context, r request, creds Credentials, auth au
 
 func (c *Client) sendInTurn(ctx context.Context, r request, creds Credentials, auth authorization) (answer, error) {
 	if c.breakerOpen() {
-		return answer{}, fmt.Errorf("%s: %w", r.endpoint, ErrBreakerOpen)
+		return answer{}, c.refusedByBreaker(r.endpoint)
 	}
 	waited, err := c.limiter.wait(ctx)
 	c.metrics.throttled.Add(waited.Seconds())
@@ -98,10 +98,14 @@ func (c *Client) sendInTurn(ctx context.Context, r request, creds Credentials, a
 	}
 	done, err := c.breaker.Allow()
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: %w", r.endpoint, ErrBreakerOpen)
+		return answer{}, c.refusedByBreaker(r.endpoint)
 	}
 	a, err := c.roundTrip(ctx, r, creds, auth)
-	done(breakerVerdict(ctx.Err(), err))
+	verdict := breakerVerdict(ctx.Err(), err)
+	if errors.Is(verdict, errFailed) {
+		c.lastFailure.Store(&err)
+	}
+	done(verdict)
 	return a, err
 }
 

@@ -6,6 +6,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,6 +138,19 @@ func TestBreaker(t *testing.T) {
 			})
 		})
 	}
+	t.Run("what is not sent names the failure that stopped it, and is not taken for one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(t, newCloud(lose(errReset)), once)
+			for range DefaultBreakerFailures {
+				_, _ = client.Clusters(t.Context())
+			}
+			_, err := client.Clusters(t.Context())
+			var lost *TransportError
+			if err == nil || !strings.Contains(err.Error(), "the last failure: listClusters: no answer from VPSie: ") || errors.As(err, &lost) {
+				t.Errorf("got %v (%T)", err, err)
+			}
+		})
+	})
 	t.Run("a success in between starts the count anew", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client := newClient(t, newCloud(gateway, gateway, gateway, gateway, nothing, gateway, gateway, gateway, gateway), once)
