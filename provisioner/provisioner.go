@@ -35,6 +35,8 @@ type Options struct {
 	BatchMax   time.Duration // or when its first pod has waited that long; 10s
 	Resync     time.Duration // the plan is made again at least that often while pods wait; 10s
 	Registerer prometheus.Registerer
+	// SchedulerNames are the schedulers whose pods machines are bought for; empty: default-scheduler.
+	SchedulerNames []string
 }
 
 func (o Options) withDefaults() Options {
@@ -111,6 +113,7 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, off
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
 		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
+		SchedulerNames: p.options.SchedulerNames,
 	}
 	plan, err := scheduling.Solve(in)
 	if err != nil {

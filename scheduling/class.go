@@ -225,6 +225,7 @@ func unplannable(pod *corev1.Pod, schedulers []string) string {
 		}
 		slices.Sort(gates)
 		return "waits for its scheduling gates " + strings.Join(gates, ", ")
+	case IsHeadroom(nameOf(pod)): // it is nobody's, so whose pods are planned for makes no difference
 	case !slices.Contains(schedulers, cmp.Or(pod.Spec.SchedulerName, corev1.DefaultSchedulerName)):
 		return fmt.Sprintf("is for scheduler %q; planned for: %s", pod.Spec.SchedulerName, strings.Join(schedulers, ", "))
 	}

@@ -52,12 +52,18 @@ func inDatacenter(group *v1alpha1.NodeGroup, offerings []Offering) ([]Offering, 
 	if len(kept) > 0 {
 		return kept, nil
 	}
-	return nil, []string{fmt.Sprintf("spec.vpsie.datacenter: %q is no datacenter with offerings; valid: %s", wanted, distinct(offerings, func(o Offering) string {
-		if o.Zone == "" || o.Zone == o.Datacenter {
-			return o.Datacenter
-		}
-		return fmt.Sprintf("%s (%s)", o.Datacenter, o.Zone)
-	}))}
+	return nil, []string{fmt.Sprintf("spec.vpsie.datacenter: %q is no datacenter with offerings; valid: %s", wanted, distinct(offerings, datacenterText))}
+}
+
+// datacenterText writes a datacenter's name, where it has one, and its identifier: either may be asked for.
+func datacenterText(o Offering) string {
+	switch {
+	case o.DatacenterName != "" && o.DatacenterName != o.Datacenter:
+		return fmt.Sprintf("%s (%s)", o.DatacenterName, o.Datacenter)
+	case o.Zone == "" || o.Zone == o.Datacenter:
+		return o.Datacenter
+	}
+	return fmt.Sprintf("%s (%s)", o.Datacenter, o.Zone)
 }
 
 func listed(group *v1alpha1.NodeGroup, offerings []Offering) ([]Offering, []string) {

@@ -36,7 +36,7 @@ func TestEligibleOfferings(t *testing.T) {
 		"a datacenter by name":                    {group().Datacenter("amsterdam"), []string{"Zeta"}, nil},
 		"an unknown datacenter": {
 			group().Datacenter("mars"), nil,
-			[]string{`spec.vpsie.datacenter: "mars" is no datacenter with offerings; valid: dc-ams (ams), dc-hel (hel)`},
+			[]string{`spec.vpsie.datacenter: "mars" is no datacenter with offerings; valid: Amsterdam (dc-ams), dc-hel (hel)`},
 		},
 		"offerings by name and identifier": {group().Offerings("Large", "alpha"), []string{"Alpha", "Large"}, nil},
 		"one of two offerings is unknown": {

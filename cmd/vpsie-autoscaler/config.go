@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -29,6 +30,7 @@ type config struct {
 	secretNamespace   string
 	clusterID         string
 	datacenter        string
+	schedulers        []string
 	requestsPerMinute int
 
 	batchIdle, batchMax                 time.Duration
@@ -56,6 +58,7 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.secretNamespace, "credentials-namespace", "kube-system", "namespace of that Secret")
 	flags.StringVar(&c.clusterID, "vpsie-cluster-id", "", "VPSie's identifier of this cluster; left out: discovered, which works while the account has one cluster")
 	flags.StringVar(&c.datacenter, "vpsie-datacenter", "", "identifier or name of the datacenter; left out: the cluster's")
+	flags.StringSliceVar(&c.schedulers, "scheduler-names", []string{corev1.DefaultSchedulerName}, "schedulers whose waiting pods machines are bought and kept for")
 	flags.IntVar(&c.requestsPerMinute, "vpsie-requests-per-minute", 100, "requests per minute to the VPSie API")
 	flags.DurationVar(&c.batchIdle, "batch-idle", time.Second, "pods are planned for together until none has come for that long")
 	flags.DurationVar(&c.batchMax, "batch-max", 10*time.Second, "or until the first of them has waited that long")
@@ -106,18 +109,7 @@ func (c *config) validate() error {
 			refuse(flag, "%q is not an address; want host:port such as :8080, or 0 for none", value)
 		}
 	}
-	for flag, value := range map[string]string{
-		"credentials-secret": c.secretName, "leader-election-id": c.leaderID,
-	} {
-		if reasons := validation.IsDNS1123Subdomain(value); len(reasons) > 0 {
-			refuse(flag, "%q is not a name that an object can have; want lower-case letters, digits, '-' and '.'", value)
-		}
-	}
-	for flag, value := range map[string]string{"credentials-namespace": c.secretNamespace, "leader-election-namespace": c.leaderNamespace} {
-		if reasons := validation.IsDNS1123Label(value); len(reasons) > 0 {
-			refuse(flag, "%q is not a namespace; want lower-case letters, digits and '-'", value)
-		}
-	}
+	c.refuseNames(refuse)
 	for flag, value := range c.durations() {
 		if value <= 0 {
 			refuse(flag, "%s is not a positive duration; want something like 30s or 5m", value)
@@ -149,6 +141,30 @@ func (c *config) validate() error {
 		refuse("log-format", "%q is neither json nor console", c.logFormat)
 	}
 	return joinSorted(failures)
+}
+
+// refuseNames refuses what no object, namespace or scheduler can be called.
+func (c *config) refuseNames(refuse func(flag, format string, args ...any)) {
+	for flag, value := range map[string]string{
+		"credentials-secret": c.secretName, "leader-election-id": c.leaderID,
+	} {
+		if reasons := validation.IsDNS1123Subdomain(value); len(reasons) > 0 {
+			refuse(flag, "%q is not a name that an object can have; want lower-case letters, digits, '-' and '.'", value)
+		}
+	}
+	for flag, value := range map[string]string{"credentials-namespace": c.secretNamespace, "leader-election-namespace": c.leaderNamespace} {
+		if reasons := validation.IsDNS1123Label(value); len(reasons) > 0 {
+			refuse(flag, "%q is not a namespace; want lower-case letters, digits and '-'", value)
+		}
+	}
+	if len(c.schedulers) == 0 {
+		refuse("scheduler-names", "there is none; want a name such as %s", corev1.DefaultSchedulerName)
+	}
+	for _, name := range c.schedulers {
+		if reasons := validation.IsDNS1123Subdomain(name); len(reasons) > 0 {
+			refuse("scheduler-names", "%q is not a name that a scheduler can have; want lower-case letters, digits, '-' and '.'", name)
+		}
+	}
 }
 
 func (c *config) durations() map[string]time.Duration {

@@ -61,6 +61,15 @@ func TestConfig(t *testing.T) {
 			args: []string{"--credentials-namespace=Kube"},
 			want: `--credentials-namespace (VPSIE_AUTOSCALER_CREDENTIALS_NAMESPACE): "Kube" is not a namespace; want lower-case letters, digits and '-'`,
 		},
+		"more than one scheduler may be named": {environment: map[string]string{"VPSIE_AUTOSCALER_SCHEDULER_NAMES": "default-scheduler,vpsie-scheduler"}},
+		"a scheduler that cannot exist is refused": {
+			args: []string{"--scheduler-names=default-scheduler,Mine"},
+			want: `--scheduler-names (VPSIE_AUTOSCALER_SCHEDULER_NAMES): "Mine" is not a name that a scheduler can have; want lower-case letters, digits, '-' and '.'`,
+		},
+		"no scheduler at all is refused": {
+			args: []string{"--scheduler-names="},
+			want: `--scheduler-names (VPSIE_AUTOSCALER_SCHEDULER_NAMES): there is none; want a name such as default-scheduler`,
+		},
 		"a duration of zero is refused": {
 			args: []string{"--failed-ttl=0s"},
 			want: `--failed-ttl (VPSIE_AUTOSCALER_FAILED_TTL): 0s is not a positive duration; want something like 30s or 5m`,

@@ -146,7 +146,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	cluster := state.New(mgr.GetClient(), realClock)
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
-		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval,
+		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, SchedulerNames: c.schedulers,
 	})
 
 	parts := []interface {
@@ -154,7 +154,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	}{
 		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
-			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry,
+			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, SchedulerNames: c.schedulers,
 		}),
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
 			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,
