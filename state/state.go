@@ -59,10 +59,15 @@ func (m Machine) Name() string {
 }
 
 // Promised returns, for each pod that a machine was bought for, that machine's name in the Snapshot. Planning again without
-// it would move pods about among machines that are on their way, and buy more for those that no longer find room.
+// it would move pods about among machines that are on their way, and buy more for those that no longer find room. Of several
+// machines for one pod the newest counts, and one that failed or is leaving never does.
 func (p *Picture) Promised() map[types.NamespacedName]string {
+	machines := slices.DeleteFunc(slices.Clone(p.Machines), func(m Machine) bool { return !Owned(m.VPSieNode) || !m.VPSieNode.DeletionTimestamp.IsZero() })
+	slices.SortStableFunc(machines, func(a, b Machine) int {
+		return a.VPSieNode.CreationTimestamp.Compare(b.VPSieNode.CreationTimestamp.Time)
+	})
 	promised := map[types.NamespacedName]string{}
-	for _, m := range p.Machines {
+	for _, m := range machines {
 		for key := range strings.SplitSeq(m.VPSieNode.Annotations[v1alpha1.PodsAnnotation], ",") {
 			if namespace, name, ok := strings.Cut(key, "/"); ok {
 				promised[types.NamespacedName{Namespace: namespace, Name: name}] = m.Name()

@@ -185,6 +185,44 @@ func TestPodsAreFoundByNamespaceAndName(t *testing.T) {
 	}
 }
 
+func TestWhichMachineAPodIsPromised(t *testing.T) {
+	bought := func(name string, phase v1alpha1.VPSieNodePhase, age time.Duration, change func(*v1alpha1.VPSieNode)) *v1alpha1.VPSieNode {
+		vn := vpsieNode(name, phase, change)
+		vn.CreationTimestamp = metav1.NewTime(noon.Add(-age))
+		vn.Annotations = map[string]string{v1alpha1.PodsAnnotation: "shop/web,shop/db"}
+		return vn
+	}
+	leaving := func(vn *v1alpha1.VPSieNode) {
+		vn.DeletionTimestamp, vn.Finalizers = &metav1.Time{Time: noon}, []string{v1alpha1.VPSieNodeFinalizer}
+	}
+	cases := map[string]struct {
+		machines []client.Object
+		want     string
+	}{
+		"none by default":                {},
+		"the one that was bought for it": {machines: []client.Object{bought("general-1", v1alpha1.PhaseProvisioning, 0, nil)}, want: "general-1"},
+		"the newest of two, whatever their names": {
+			machines: []client.Object{bought("general-9", v1alpha1.PhaseReady, time.Hour, nil), bought("general-1", v1alpha1.PhaseProvisioning, 0, nil)}, want: "general-1",
+		},
+		"not one that failed": {
+			machines: []client.Object{bought("general-1", v1alpha1.PhaseProvisioning, time.Minute, nil), bought("general-9", v1alpha1.PhaseFailed, 0, nil)}, want: "general-1",
+		},
+		"not one that is leaving": {
+			machines: []client.Object{bought("general-1", v1alpha1.PhaseProvisioning, time.Minute, nil), bought("general-9", v1alpha1.PhaseTerminating, 0, leaving)}, want: "general-1",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			promised := snapshotOf(t, tc.machines...).Promised()
+			for _, pod := range []string{"web", "db"} {
+				if got := promised[client.ObjectKey{Namespace: "shop", Name: pod}]; got != tc.want {
+					t.Errorf("%s is promised %q, want %q", pod, got, tc.want)
+				}
+			}
+		})
+	}
+}
+
 func TestGroupsCountWhatIsPaidFor(t *testing.T) {
 	managed := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "general", Labels: map[string]string{v1alpha1.ManagedLabel: "true"}}}
 	foreign := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}
