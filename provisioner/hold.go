@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/samber/lo"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -58,8 +59,9 @@ func holdUntil(picture *state.Picture, group string) (until time.Time, why strin
 			continue
 		}
 		failures++
-		for _, c := range m.VPSieNode.Status.Conditions {
-			if c.Status == metav1.ConditionFalse && c.Type != v1alpha1.ConditionReady && c.LastTransitionTime.After(newest) {
+		for _, kind := range []string{v1alpha1.ConditionLaunched, v1alpha1.ConditionRegistered, v1alpha1.ConditionInitialized} {
+			c := meta.FindStatusCondition(m.VPSieNode.Status.Conditions, kind)
+			if c != nil && c.Status == metav1.ConditionFalse && c.LastTransitionTime.After(newest) {
 				newest, why = c.LastTransitionTime.Time, c.Reason
 			}
 		}

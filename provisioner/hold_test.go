@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	testingclock "k8s.io/utils/clock/testing"
@@ -33,6 +34,12 @@ func TestAPoolWhoseMachinesFailIsLeftAlone(t *testing.T) {
 		"without failures it may grow":           {machines: []state.Machine{member("a", v1alpha1.PhaseReady)}},
 		"one failure holds it for half a minute": {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 29 * time.Second, want: "12:00:30"},
 		"and no longer":                          {machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0))}, after: 30 * time.Second},
+		"what else is not true of a machine does not hold it longer": {
+			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0), metav1.Condition{
+				Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionFalse, Reason: "Same", LastTransitionTime: metav1.NewTime(noon.Add(time.Minute)),
+			})},
+			after: 30 * time.Second,
+		},
 		"each further failure doubles it": {
 			machines: []state.Machine{member("a", v1alpha1.PhaseFailed, refusal(0)), member("b", v1alpha1.PhaseFailed, refusal(time.Minute)), member("c", v1alpha1.PhaseFailed, refusal(-time.Minute))},
 			after:    2 * time.Minute, want: "12:03:00",
