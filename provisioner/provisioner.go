@@ -123,14 +123,19 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, off
 	orders := ordersOf(plan, picture)
 	orders = append(orders, minNodes(picture, groups, offerings, orders)...)
 	var failures []error
+	var created []order
 	for _, order := range orders {
-		failures = append(failures, p.create(ctx, order))
+		if err := p.create(ctx, order); err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		created = append(created, order)
 	}
-	if err := p.tell(picture, in, plan, orders, held); err != nil {
+	if err := p.tell(picture, in, plan, created, held); err != nil {
 		failures = append(failures, err)
 	}
-	if len(orders) > 0 {
-		log.FromContext(ctx).Info("planned machines", "machines", len(orders), "pods", len(picture.Pending),
+	if len(created) > 0 {
+		log.FromContext(ctx).Info("planned machines", "machines", len(created), "pods", len(picture.Pending),
 			"costPerHour", plan.Cost.String(), "lowerBoundPerHour", plan.LowerBound.String(), "verified", plan.Verified)
 	}
 	return errors.Join(failures...)
