@@ -74,7 +74,7 @@ func holdUntil(picture *state.Picture, group string) (until time.Time, why strin
 
 // whyNot returns, by pod, why the plan rejects it. Where pools are on hold, a second plan in which none is tells for which pods that makes
 // the difference: only they hear of holds, and the others hear what all pools lack.
-func whyNot(in scheduling.Input, plan scheduling.Plan, held []hold) (map[types.NamespacedName]string, error) {
+func whyNot(in scheduling.Input, plan scheduling.Plan, held []hold) (map[types.NamespacedName]reason, error) {
 	reasons := messages(plan.Rejections)
 	if len(held) == 0 || !slices.ContainsFunc(plan.Rejections, func(r scheduling.Rejection) bool { return !scheduling.IsHeadroom(r.Pod) }) {
 		return reasons, nil
@@ -99,7 +99,7 @@ func whyNot(in scheduling.Input, plan scheduling.Plan, held []hold) (map[types.N
 	for _, placement := range open.Placements {
 		text := holdText(held, groupOf, placement.Node)
 		if _, rejected := reasons[placement.Pod]; rejected && text != "" {
-			reasons[placement.Pod] = text
+			reasons[placement.Pod] = reason{text, text}
 		}
 	}
 	return reasons, nil
@@ -119,10 +119,10 @@ func holdText(held []hold, groupOf map[string]string, node string) string {
 	return strings.Join(texts, "; ")
 }
 
-func messages(rejections []scheduling.Rejection) map[types.NamespacedName]string {
-	result := make(map[types.NamespacedName]string, len(rejections))
+func messages(rejections []scheduling.Rejection) map[types.NamespacedName]reason {
+	result := make(map[types.NamespacedName]reason, len(rejections))
 	for _, r := range rejections {
-		result[r.Pod] = r.Message
+		result[r.Pod] = reason{r.Message, r.Message}
 	}
 	return result
 }

@@ -62,7 +62,7 @@ func (m *metrics) launched(reason v1alpha1.CreationReason) {
 func (m *metrics) planned(plan scheduling.Plan, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.rejected.Set(float64(len(plan.Rejections)))
-	if !plan.Verified {
+	if !plan.Verified || plan.Omitted > 0 {
 		m.unverified.Inc()
 	}
 	if plan.LowerBound > 0 {

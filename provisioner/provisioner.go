@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +70,7 @@ type Provisioner struct {
 	told     told
 	expected expectations
 	metrics  *metrics
+	rest     time.Time // no plan is made before
 }
 
 // New returns a Provisioner.
@@ -97,18 +99,27 @@ func (p *Provisioner) Reconcile(ctx context.Context, _ reconcile.Request) (recon
 	if wait := p.batch.observe(now, picture.Pending); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	offerings, err := p.offers.Offerings(ctx)
-	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("reading the offerings: %w", err)
+	if wait := p.rest.Sub(now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	if err := p.provision(ctx, picture, offerings); err != nil {
+	err = p.provision(ctx, picture)
+	// Each change of each machine asks for a plan, and while many start there are several a second. At least as long as planning
+	// took, others have the processor.
+	done := p.options.Clock.Now()
+	p.rest = done.Add(max(p.options.BatchIdle, done.Sub(now)))
+	if err != nil {
 		return reconcile.Result{}, err
 	}
 	return reconcile.Result{RequeueAfter: p.options.Resync}, nil
 }
 
-// provision plans, creates the VPSieNodes of the plan and tells the pods.
-func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, offerings []scheduling.Offering) error {
+// provision plans, creates the VPSieNodes of the plan and tells the pods. While the cloud does not say what it sells, it plans with what
+// is there and on its way, so that pods hear of that and of the outage.
+func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) error {
+	offerings, outage := p.offers.Offerings(ctx)
+	if outage != nil {
+		offerings, outage = nil, fmt.Errorf("reading the offerings: %w", outage)
+	}
 	groups, held := withoutHeld(picture, p.options.Clock.Now())
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
@@ -122,7 +133,7 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, off
 	p.metrics.planned(plan, p.options.Clock.Since(started))
 	orders := ordersOf(plan, picture)
 	orders = append(orders, minNodes(picture, groups, offerings, orders)...)
-	var failures []error
+	failures := []error{outage}
 	var created []order
 	for _, order := range orders {
 		if err := p.create(ctx, order); err != nil {
@@ -131,8 +142,16 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture, off
 		}
 		created = append(created, order)
 	}
-	if err := p.tell(picture, in, plan, created, held); err != nil {
+	var reasons map[types.NamespacedName]reason
+	if outage != nil {
+		reasons = outageReasons(plan, outage)
+	} else {
+		reasons, err = whyNot(in, plan, held)
 		failures = append(failures, err)
+	}
+	p.tell(picture, plan, created, reasons)
+	if plan.Omitted > 0 {
+		log.FromContext(ctx).Info("left pods out that kube-scheduler's plugins refused in the end", "pods", plan.Omitted)
 	}
 	if len(created) > 0 {
 		log.FromContext(ctx).Info("planned machines", "machines", len(created), "pods", len(picture.Pending),

@@ -8,12 +8,21 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	testingclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
 
@@ -73,5 +82,85 @@ func TestNothingIsBoughtTwiceWhileTheWatchesAreBehind(t *testing.T) {
 	}
 	if got := machinesOf(t, w); len(got) != 1 {
 		t.Errorf("%d machines, want the first alone: there is room for both pods", len(got))
+	}
+}
+
+type closed struct{ err error }
+
+func (c *closed) Offerings(context.Context) ([]scheduling.Offering, error) { return nil, c.err }
+
+func TestPodsHearOfAnOutageOnce(t *testing.T) {
+	shut := &closed{}
+	w := newWorld(t, shut, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("1")), onItsWay("general-1", "4"), waiting(build.MakePod("b").CPU("9")))
+	w.pass(t) // opens the batch
+	var said []string
+	for _, request := range []string{"1", "2"} {
+		shut.err = cloudprovider.Errorf(cloudprovider.TryLater, "ServerError", "VPSie answered 502 (request %s)", request)
+		w.clock.SetTime(w.clock.Now().Add(time.Minute))
+		if _, err := w.Reconcile(context.Background(), reconcile.Request{}); !errors.Is(err, shut.err) {
+			t.Errorf("got error %v, want the outage", err)
+		}
+		said = w.said.notes
+	}
+	want := []string{
+		"a Planned: waits for VPSieNode general-1, which is on its way",
+		"b NotPlanned: nothing can be bought now: reading the offerings: VPSie answered 502 (request 1)",
+	}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+}
+
+func onItsWay(name, cpu string) *v1alpha1.VPSieNode {
+	vn := member(name, v1alpha1.PhaseProvisioning).VPSieNode
+	vn.Spec.Offerings = []v1alpha1.OfferingChoice{{ID: "1", Name: "Small", PricePerHour: "0.05", Allocatable: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse("4Gi"),
+	}}}
+	return vn
+}
+
+// slow takes its time to answer, as planning for many pods does.
+type slow struct {
+	shop
+	clock *testingclock.FakePassiveClock
+	asked int
+}
+
+func (s *slow) Offerings(context.Context) ([]scheduling.Offering, error) {
+	s.asked++
+	s.clock.SetTime(s.clock.Now().Add(5 * time.Second))
+	return s.shop, nil
+}
+
+func TestPlansLeaveTimeForOthers(t *testing.T) {
+	offers := &slow{shop: shop{offering("1", "Small", 100, true)}}
+	w := newWorld(t, offers, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("9")))
+	offers.clock = w.clock
+	w.pass(t) // opens the batch
+	begun := w.clock.Now()
+	for w.clock.Now().Before(begun.Add(100 * time.Second)) { // as if a machine changed every 100ms
+		result, err := w.Reconcile(context.Background(), reconcile.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.RequeueAfter <= 0 {
+			t.Fatal("it does not come back by itself")
+		}
+		w.clock.SetTime(w.clock.Now().Add(100 * time.Millisecond))
+	}
+	if offers.asked < 9 || offers.asked > 11 {
+		t.Errorf("%d plans in 100s, want 10: each takes 5s and is followed by as long a rest", offers.asked)
+	}
+}
+
+func TestPlansThatLeaveAPodOutAreCounted(t *testing.T) {
+	m := newMetrics(prometheus.NewRegistry())
+	m.planned(scheduling.Plan{Verified: true}, time.Second)
+	if got := testutil.ToFloat64(m.unverified); got != 0 {
+		t.Errorf("%v plans are counted, want none", got)
+	}
+	m.planned(scheduling.Plan{Verified: true, Omitted: 2}, time.Second)
+	if got := testutil.ToFloat64(m.unverified); got != 1 {
+		t.Errorf("%v plans are counted, want 1", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
@@ -32,7 +33,7 @@ func (t told) forget(pending []*corev1.Pod) {
 }
 
 // tell says to each pod what is coming, or why nothing is.
-func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan scheduling.Plan, orders []order, held []hold) error {
+func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, reasons map[types.NamespacedName]reason) {
 	byLaunch := lo.KeyBy(orders, func(o order) string { return o.launch.Name })
 	coming := coming(picture)
 	for _, placement := range plan.Placements {
@@ -48,14 +49,28 @@ func (p *Provisioner) tell(picture *state.Picture, in scheduling.Input, plan sch
 				fmt.Sprintf("waits for VPSieNode %s, which is on its way", vn))
 		}
 	}
-	reasons, err := whyNot(in, plan, held)
 	for _, rejection := range plan.Rejections {
 		if !scheduling.IsHeadroom(rejection.Pod) {
-			reason := reasons[rejection.Pod]
-			p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, reason, reason)
+			why := reasons[rejection.Pod]
+			p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, why.meaning, why.text)
 		}
 	}
-	return err
+}
+
+// reason is why nothing is bought for a pod.
+type reason struct {
+	meaning string // it is news only when this is another
+	text    string
+}
+
+// outageReasons are for pods while the cloud does not say what it sells. Its errors differ from one to the next in what means nothing to a
+// pod, such as the number of a request.
+func outageReasons(plan scheduling.Plan, outage error) map[types.NamespacedName]reason {
+	reasons := make(map[types.NamespacedName]reason, len(plan.Rejections))
+	for _, r := range plan.Rejections {
+		reasons[r.Pod] = reason{"outage: " + cloudprovider.ReasonOf(outage), fmt.Sprintf("nothing can be bought now: %v", outage)}
+	}
+	return reasons
 }
 
 // coming returns the VPSieNodes of machines that pods cannot be bound to yet, by name in the snapshot.
