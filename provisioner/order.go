@@ -166,13 +166,14 @@ func (p *Provisioner) create(ctx context.Context, o order) error {
 		vn.Annotations[v1alpha1.PodsAnnotation] = strings.Join(pods[:min(len(pods), maxNamedPods)], ",")
 	}
 	err := p.kube.Create(ctx, vn)
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	known := apierrors.IsAlreadyExists(err)
+	if err != nil && !known {
 		return fmt.Errorf("creating VPSieNode %q: %w", o.name, err)
 	}
 	// One that is there already was made by an earlier plan for the same pods, and the watches do not show it: with one pod more, the next plan
 	// would give it another name.
 	p.expected[o.name] = p.options.Clock.Now()
-	if err != nil {
+	if known {
 		return nil
 	}
 	p.metrics.launched(o.reason)

@@ -97,7 +97,7 @@ func TestMinNodes(t *testing.T) {
 		"nor against the limits of cpu and memory": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes = ptr.To[int32](3)
-				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: ptr.To(resource.MustParse("6")), Memory: ptr.To(resource.MustParse("8Gi"))}
+				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: new(resource.MustParse("6")), Memory: new(resource.MustParse("8Gi"))}
 			},
 			planned: 1, want: 1,
 		},
@@ -143,7 +143,7 @@ func TestMinNodesFallsBackOnlyOnWhatItMayBuy(t *testing.T) {
 	}
 	ng := nodeGroup(func(ng *v1alpha1.NodeGroup) {
 		ng.Spec.MinNodes = ptr.To[int32](1)
-		ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: ptr.To(resource.MustParse("4")), CostPerHour: ptr.To(v1alpha1.Price("0.0000005"))}
+		ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: new(resource.MustParse("4")), CostPerHour: ptr.To(v1alpha1.Price("0.0000005"))}
 	})
 	picture := &state.Picture{NodeGroups: []*v1alpha1.NodeGroup{ng}}
 	got := minNodes(picture, picture.Groups(), offerings, nil)

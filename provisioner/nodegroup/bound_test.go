@@ -91,7 +91,7 @@ func TestTheLowerBoundOfAPool(t *testing.T) {
 		"headroom counts": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.Headroom = []v1alpha1.Headroom{{
-					Name: "spare", Replicas: ptr.To[int32](2), CPU: ptr.To(resource.MustParse("3")), Memory: ptr.To(resource.MustParse("1Gi")),
+					Name: "spare", Replicas: ptr.To[int32](2), CPU: new(resource.MustParse("3")), Memory: new(resource.MustParse("1Gi")),
 				}}
 			},
 			objects: two, want: 2,

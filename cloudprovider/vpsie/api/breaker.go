@@ -33,7 +33,7 @@ func newBreaker(o Options) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 // refusedByBreaker tells what made the breaker open. It does not wrap that: this request, unlike that one, was not sent.
 func (c *Client) refusedByBreaker(endpoint Endpoint) error {
 	if last := c.lastFailure.Load(); last != nil {
-		return fmt.Errorf("%s: %w; the last failure: %v", endpoint, ErrBreakerOpen, *last)
+		return fmt.Errorf("%s: %w; the last failure: %s", endpoint, ErrBreakerOpen, (*last).Error())
 	}
 	return fmt.Errorf("%s: %w", endpoint, ErrBreakerOpen)
 }
