@@ -77,27 +77,6 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.logFormat, "log-format", "json", "json or console")
 }
 
-const environmentPrefix = "VPSIE_AUTOSCALER_"
-
-func environmentName(flag string) string {
-	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// fromEnvironment sets the flags that were not given on the command line.
-func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var failures []error
-	flags.VisitAll(func(flag *pflag.Flag) {
-		value, ok := lookup(environmentName(flag.Name))
-		if !ok || flag.Changed {
-			return
-		}
-		if err := flags.Set(flag.Name, value); err != nil {
-			failures = append(failures, fmt.Errorf("environment variable %s: %w", environmentName(flag.Name), err))
-		}
-	})
-	return errors.Join(failures...)
-}
-
 // validate returns one error for each flag whose value cannot work.
 func (c *config) validate() error {
 	var failures []error

@@ -23,8 +23,11 @@ func parse(t *testing.T, environment map[string]string, args ...string) (*config
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	lookup := func(name string) (string, bool) { value, ok := environment[name]; return value, ok }
-	if err := fromEnvironment(flags, lookup); err != nil {
+	var variables []string
+	for name, value := range environment {
+		variables = append(variables, name+"="+value)
+	}
+	if err := fromEnvironment(flags, variables); err != nil {
 		return nil, err
 	}
 	return c, c.validate()
@@ -48,6 +51,37 @@ func TestConfig(t *testing.T) {
 			environment: map[string]string{"VPSIE_AUTOSCALER_BATCH_IDLE": "soon"},
 			want:        `environment variable VPSIE_AUTOSCALER_BATCH_IDLE: invalid argument "soon" for "--batch-idle" flag: time: invalid duration "soon"`,
 		},
+		"an environment variable that is no flag's is refused, and the nearest one named": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_BATCH_IDEL": "2s"},
+			want:        `environment variable VPSIE_AUTOSCALER_BATCH_IDEL: there is no such setting; did you mean VPSIE_AUTOSCALER_BATCH_IDLE?`,
+		},
+		"each unknown environment variable is named": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_RESYNCH": "2s", "VPSIE_AUTOSCALER_CLUSTER_ID": "c", "VPSIE_AUTOSCALER_HELP": "true"},
+			want: strings.Join([]string{
+				`environment variable VPSIE_AUTOSCALER_CLUSTER_ID: there is no such setting; did you mean VPSIE_AUTOSCALER_VPSIE_CLUSTER_ID?`,
+				`environment variable VPSIE_AUTOSCALER_HELP: there is no such setting; did you mean VPSIE_AUTOSCALER_RESYNC?`,
+				`environment variable VPSIE_AUTOSCALER_RESYNCH: there is no such setting; did you mean VPSIE_AUTOSCALER_RESYNC?`,
+			}, "\n"),
+		},
+		"a port of a person's is not taken for a Service's": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_METRICS_PORT": "8080"},
+			want:        `environment variable VPSIE_AUTOSCALER_METRICS_PORT: there is no such setting; did you mean VPSIE_AUTOSCALER_METRICS_BIND_ADDRESS?`,
+		},
+		"variables of others do not matter": {environment: map[string]string{"VPSIE_AUTOSCALER": "x", "MY_VPSIE_AUTOSCALER_LOG_LEVEL": "x"}},
+		"what Kubernetes tells of Services does not matter": {environment: map[string]string{
+			"VPSIE_AUTOSCALER_SERVICE_HOST":                 "10.0.0.1",
+			"VPSIE_AUTOSCALER_SERVICE_PORT":                 "443",
+			"VPSIE_AUTOSCALER_SERVICE_PORT_HTTPS_WEBHOOK":   "443",
+			"VPSIE_AUTOSCALER_PORT":                         "tcp://10.0.0.1:443",
+			"VPSIE_AUTOSCALER_PORT_443_TCP":                 "tcp://10.0.0.1:443",
+			"VPSIE_AUTOSCALER_PORT_443_TCP_PROTO":           "tcp",
+			"VPSIE_AUTOSCALER_PORT_443_TCP_PORT":            "443",
+			"VPSIE_AUTOSCALER_PORT_443_TCP_ADDR":            "10.0.0.1",
+			"VPSIE_AUTOSCALER_METRICS_SERVICE_HOST":         "10.0.0.2",
+			"VPSIE_AUTOSCALER_METRICS_SERVICE_PORT_METRICS": "8080",
+			"VPSIE_AUTOSCALER_METRICS_PORT":                 "tcp://10.0.0.2:8080",
+			"VPSIE_AUTOSCALER_METRICS_PORT_8080_TCP_ADDR":   "10.0.0.2",
+		}},
 		"an address without a port is refused": {
 			args: []string{"--health-bind-address=localhost"},
 			want: `--health-bind-address (VPSIE_AUTOSCALER_HEALTH_BIND_ADDRESS): "localhost" is not an address; want host:port such as :8080, or 0 for none`,
@@ -132,6 +166,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestVersionNamesCommitAndDate(t *testing.T) {
+	t.Setenv("VPSIE_AUTOSCALER_NONSENSE", "is the controller's business only")
 	var out bytes.Buffer
 	cmd := command()
 	cmd.SetOut(&out)

@@ -35,7 +35,8 @@ const long = `vpsie-autoscaler adds VPSie machines to a Kubernetes cluster when 
 removes them when nothing needs them any more.
 
 Every flag can be given as an environment variable too: --batch-idle is
-VPSIE_AUTOSCALER_BATCH_IDLE. A flag on the command line wins.`
+VPSIE_AUTOSCALER_BATCH_IDLE. A flag on the command line wins. A variable with
+that prefix that is no flag's is refused.`
 
 func command() *cobra.Command {
 	c := defaults()
@@ -46,10 +47,10 @@ func command() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return fromEnvironment(cmd.Flags(), os.LookupEnv)
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags(), os.Environ()); err != nil {
+				return err
+			}
 			if err := c.validate(); err != nil {
 				return err
 			}
