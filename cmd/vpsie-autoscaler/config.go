@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,8 +85,8 @@ func (c *config) validate() error {
 		failures = append(failures, fmt.Errorf("--%s (%s): %s", flag, environmentName(flag), fmt.Sprintf(format, args...)))
 	}
 	for flag, value := range map[string]string{"metrics-bind-address": c.metricsAddress, "health-bind-address": c.healthAddress} {
-		if _, _, err := net.SplitHostPort(value); err != nil && value != "0" {
-			refuse(flag, "%q is not an address; want host:port such as :8080, or 0 for none", value)
+		if reason := badAddress(value); reason != "" && value != "0" {
+			refuse(flag, "%q is not an address%s; want host:port such as :8080, or 0 for none", value, reason)
 		}
 	}
 	c.refuseNames(refuse)
@@ -144,6 +145,18 @@ func (c *config) refuseNames(refuse func(flag, format string, args ...any)) {
 			refuse("scheduler-names", "%q is not a name that a scheduler can have; want lower-case letters, digits, '-' and '.'", name)
 		}
 	}
+}
+
+// badAddress says why nothing can listen on an address; empty when something can.
+func badAddress(value string) string {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return " with a port"
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return fmt.Sprintf(": its port %q is not a number from 1 to 65535", port)
+	}
+	return ""
 }
 
 func (c *config) durations() map[string]time.Duration {

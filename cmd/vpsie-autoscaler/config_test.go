@@ -5,10 +5,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,7 +81,15 @@ func TestConfig(t *testing.T) {
 		}},
 		"an address without a port is refused": {
 			args: []string{"--health-bind-address=localhost"},
-			want: `--health-bind-address (VPSIE_AUTOSCALER_HEALTH_BIND_ADDRESS): "localhost" is not an address; want host:port such as :8080, or 0 for none`,
+			want: `--health-bind-address (VPSIE_AUTOSCALER_HEALTH_BIND_ADDRESS): "localhost" is not an address with a port; want host:port such as :8080, or 0 for none`,
+		},
+		"a port that is no port is refused": {
+			args: []string{"--metrics-bind-address=:99999"},
+			want: `--metrics-bind-address (VPSIE_AUTOSCALER_METRICS_BIND_ADDRESS): ":99999" is not an address: its port "99999" is not a number from 1 to 65535; want host:port such as :8080, or 0 for none`,
+		},
+		"port 0 is refused, because nobody could find what is served there": {
+			args: []string{"--health-bind-address=127.0.0.1:0"},
+			want: `--health-bind-address (VPSIE_AUTOSCALER_HEALTH_BIND_ADDRESS): "127.0.0.1:0" is not an address: its port "0" is not a number from 1 to 65535; want host:port such as :8080, or 0 for none`,
 		},
 		"metrics can be turned off": {args: []string{"--metrics-bind-address=0"}},
 		"a Secret name that no Secret can have is refused": {
@@ -151,18 +156,6 @@ func TestEveryDurationFlagIsChecked(t *testing.T) {
 			t.Errorf("--%s=-1s: got error %v, want one that names the flag", flag.Name, err)
 		}
 	})
-}
-
-func TestExplain(t *testing.T) {
-	err := explain(fmt.Errorf("listening: %w", syscall.EADDRINUSE), &config{metricsAddress: ":8080", healthAddress: ":8081"})
-	want := "a port is in use: stop the process that holds it, or choose another with --metrics-bind-address (now :8080) or --health-bind-address (now :8081): listening: address already in use"
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v\nwant %s", err, want)
-	}
-	other := errors.New("other")
-	if got := explain(other, &config{}); !errors.Is(got, other) {
-		t.Errorf("got %v, want the error itself", got)
-	}
 }
 
 func TestVersionNamesCommitAndDate(t *testing.T) {

@@ -6,11 +6,8 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -68,17 +65,4 @@ func command() *cobra.Command {
 		},
 	})
 	return root
-}
-
-// explain adds to an error what its reader can do about it.
-func explain(err error, c *config) error {
-	switch {
-	case err == nil, errors.Is(err, context.Canceled):
-		return nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("a port is in use: stop the process that holds it, or choose another with --metrics-bind-address (now %s) or --health-bind-address (now %s): %w",
-			c.metricsAddress, c.healthAddress, err)
-	default:
-		return err
-	}
 }

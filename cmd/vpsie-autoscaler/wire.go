@@ -50,10 +50,10 @@ func run(ctx context.Context, c *config) error {
 	}
 	mgr, err := newManager(restConfig, c)
 	if err != nil {
-		return err
+		return explainServer(err, c, restConfig.Host)
 	}
 	if err := wire(ctx, mgr, c, logger); err != nil {
-		return err
+		return explainServer(err, c, restConfig.Host)
 	}
 	logger.Info("started", "version", version, "commit", commit, "buildDate", buildDate)
 	return mgr.Start(ctx)
