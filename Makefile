@@ -16,11 +16,15 @@ CACHE := $(CURDIR)/.cache
 CHART := charts/vpsie-autoscaler
 NAMESPACE ?= kube-system
 RELEASE ?= vpsie-autoscaler
+# The controller's image, for the targets that push and install it: no image is published, so there is no default.
+IMAGE ?=
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
 # The commit's date, not the clock: the same commit gives the same bytes.
 BUILD_DATE ?= $(or $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null),unknown)
+# As the chart's appVersion is written, so that the chart of a release asks for the image of that release by itself.
+IMAGE_TAG = $(VERSION:v%=%)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.buildDate=$(BUILD_DATE)
 GO_BUILD := hack/go-build.sh
 
@@ -37,6 +41,7 @@ header = @printf '\n== %s ==\n' "$(1)"
 need = @command -v $(1) >/dev/null || { echo "make $@ needs $(1), which is not on PATH: $(2)" >&2; exit 1; }
 need_docker = $(call need,docker,install Docker Engine (https://docs.docker.com/engine/install/)) ; \
 	docker info >/dev/null 2>&1 || { echo "make $@ needs a running Docker daemon and \"docker info\" fails: start it, or add your user to the group docker" >&2; exit 1; }
+need_image = [ -n "$(IMAGE)" ] || { echo "make $@ needs the name of the controller's image: IMAGE=REGISTRY/vpsie-autoscaler" >&2; exit 1; }
 need_kind = $(call need,kind,install it with "go install sigs.k8s.io/kind@latest" and put $$(go env GOPATH)/bin on PATH)
 find_helm = helm=$(CACHE)/bin/helm; [ -x "$$helm" ] || helm=$$(command -v helm) || \
 	{ echo "make $@ needs helm: run \"make control-plane\", which builds it, or install it (https://helm.sh/docs/intro/install/)" >&2; exit 1; }
@@ -74,7 +79,7 @@ bin/sandbox bin/vpsie-autoscaler:
 	@$(GO_BUILD) $@ -buildvcs=false -ldflags="$(LDFLAGS)" -o $@ ./cmd/$(@F)
 
 .PHONY: control-plane
-control-plane: bin/sandbox ## Build the real etcd, kube-apiserver, scheduler, controller-manager, kubectl and helm into .cache/bin (first time about 10 minutes).
+control-plane: bin/sandbox ## Build the real etcd, kube-apiserver, scheduler, controller-manager, kubectl and helm into .cache/bin (the first time about 12 minutes on two cores).
 	bin/sandbox build
 
 .PHONY: run
@@ -174,7 +179,7 @@ manifests: ## Regenerate the chart's CRDs (and DeepCopy functions: both come out
 CLUSTER ?= vpsie-autoscaler
 
 .PHONY: kind-create
-kind-create: ## Create a kind cluster for trying the chart. CLUSTER=name
+kind-create: ## Create a kind cluster for trying the chart; hack/kind-cluster.yaml says what it can show. CLUSTER=name
 	$(need_docker)
 	$(need_kind)
 	kind create cluster --name "$(CLUSTER)" --config hack/kind-cluster.yaml
@@ -186,19 +191,21 @@ kind-delete: ## Delete that kind cluster. CLUSTER=name
 	kind delete cluster --name "$(CLUSTER)"
 
 .PHONY: helm-install
-helm-install: ## Install or upgrade the chart in the cluster of the current kubeconfig. HELM_ARGS="--set ..."
-	@$(find_helm); "$$helm" upgrade --install "$(RELEASE)" "$(CHART)" --namespace "$(NAMESPACE)" $(HELM_ARGS)
+helm-install: ## Install or upgrade the chart in the cluster of the current kubeconfig. IMAGE=repository HELM_ARGS="--set ..."
+	@$(need_image)
+	@$(find_helm); "$$helm" upgrade --install "$(RELEASE)" "$(CHART)" --namespace "$(NAMESPACE)" \
+		--set image.repository="$(IMAGE)" --set-string image.tag="$(IMAGE_TAG)" $(HELM_ARGS)
 
 .PHONY: helm-uninstall
 helm-uninstall: ## Remove the chart from the cluster of the current kubeconfig.
 	@$(find_helm); "$$helm" uninstall "$(RELEASE)" --namespace "$(NAMESPACE)" $(HELM_ARGS)
 
-IMAGE ?= vpsieinc/vpsie-autoscaler
 PLATFORMS ?= linux/amd64,linux/arm64
 
 .PHONY: docker-buildx-push
-docker-buildx-push: ## Build the controller's image for all platforms and push it. IMAGE=repository VERSION=tag PLATFORMS=...
+docker-buildx-push: ## Build the controller's image for all platforms and push it: what helm-install runs. IMAGE=repository VERSION=... PLATFORMS=...
+	@$(need_image)
 	$(need_docker)
 	@docker buildx version >/dev/null 2>&1 || { echo 'make $@ needs docker buildx: install the package docker-buildx-plugin' >&2; exit 1; }
-	docker buildx build --push --platform "$(PLATFORMS)" --tag "$(IMAGE):$(VERSION)" \
+	docker buildx build --push --platform "$(PLATFORMS)" --tag "$(IMAGE):$(IMAGE_TAG)" \
 		--build-arg VERSION="$(VERSION)" --build-arg COMMIT="$(COMMIT)" --build-arg BUILD_DATE="$(BUILD_DATE)" .

@@ -6,6 +6,7 @@
 package chart_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry(nil, "credentials.secretName=My_Secret", "at '/credentials/secretName': 'My_Secret' does not match pattern"),
 		Entry(nil, "crds.install=yes", "at '/crds/install': got string, want boolean"),
 		Entry(nil, "credentials.secretName=", "credentials.secretName is empty: name the Secret that holds the VPSie token (--set credentials.secretName=vpsie-secret)"),
-		Entry(nil, "image.repository=", "image.repository is empty: name where the controller's image is pulled from"),
+		Entry(nil, "image.repository=", "image.repository is empty: build and push the controller's image (make docker-buildx-push IMAGE=...), then name it (--set image.repository=...,image.tag=...)"),
 		Entry(nil, "birthTaint.mode=Always,birthTaint.nodeNamePattern=", "birthTaint.nodeNamePattern is empty: give a regular expression that matches the nodes VPSie creates, or set birthTaint.mode=Never"),
 	)
 
@@ -205,6 +206,26 @@ var _ = Describe("The chart's pod", Label("basic"), func() {
 			got = append(got, variable.Name)
 		}
 		Expect(got).To(ConsistOf(want))
+	})
+
+	It("gets no variables for Services, which could look like settings", func() {
+		Expect(podOf().EnableServiceLinks).To(HaveValue(BeFalse()))
+	})
+
+	It("runs the image that make pushes", func() {
+		variables := []string{"IMAGE=registry.example.com/mine", "VERSION=v1.2.3-4-gabcdef"}
+		Expect(dryRun("docker-buildx-push", variables...)).To(ContainSubstring(`--tag "registry.example.com/mine:1.2.3-4-gabcdef"`))
+		_, options, found := strings.Cut(dryRun("helm-install", variables...), "upgrade --install")
+		Expect(found).To(BeTrue())
+		Expect(options).To(ContainSubstring(`--set image.repository="registry.example.com/mine" --set-string image.tag="1.2.3-4-gabcdef"`))
+		container := podOf("--set", "image.repository=registry.example.com/mine", "--set-string", "image.tag=1.2.3-4-gabcdef").Containers[0]
+		Expect(container.Image).To(Equal("registry.example.com/mine:1.2.3-4-gabcdef"))
+	})
+
+	It("runs of a release the image with the release's version, which make gives to it", func() {
+		_, version, found := strings.Cut(podOf().Containers[0].Image, ":")
+		Expect(found).To(BeTrue())
+		Expect(dryRun("docker-buildx-push", "IMAGE=mine", "VERSION=v"+version)).To(ContainSubstring(fmt.Sprintf("--tag %q", "mine:"+version)))
 	})
 
 	It("elects a leader, whatever is set", func() {

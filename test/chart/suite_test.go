@@ -27,6 +27,8 @@ const (
 	chartDir  = "../../charts/vpsie-autoscaler"
 	namespace = "kube-system"
 	release   = "vpsie-autoscaler"
+	// image is the only value without a default: nobody has published one.
+	image = "image.repository=registry.example.com/vpsie-autoscaler"
 	// policyAPI is what a cluster with mutating admission policies tells helm that it has.
 	policyAPI = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 )
@@ -44,7 +46,7 @@ func helm(command string, args ...string) (string, error) {
 		program = filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "helm")
 	}
 	home := GinkgoT().TempDir()
-	run := exec.Command(program, append([]string{command, release, chartDir, "--namespace", namespace}, args...)...)
+	run := exec.Command(program, append([]string{command, release, chartDir, "--namespace", namespace, "--set", image}, args...)...)
 	// Helm must not read what the user who runs the tests keeps in its folders.
 	run.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG=/dev/null")
 	var stdout, stderr bytes.Buffer
@@ -53,6 +55,14 @@ func helm(command string, args ...string) (string, error) {
 		return "", fmt.Errorf("running %s %s (run `make control-plane` if it is not there): %w: %s", program, command, err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// dryRun returns the commands that make would run.
+func dryRun(target string, variables ...string) string {
+	GinkgoHelper()
+	output, err := exec.Command("make", append([]string{"--dry-run", "--directory=../..", target}, variables...)...).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(output))
+	return string(output)
 }
 
 // template renders the chart with arguments of helm template.
