@@ -24,6 +24,19 @@ type Ports struct {
 	Scheduler         int
 }
 
+// PortInUseError says that another program holds a port that was asked for.
+type PortInUseError struct {
+	Port int
+	// User is what wanted it.
+	User string
+}
+
+// Error says what to do about it.
+func (e *PortInUseError) Error() string {
+	return fmt.Sprintf("port %d, wanted for %s, is in use on %s: stop the program that listens there (`ss -ltnp` names it), or choose another port",
+		e.Port, e.User, loopback)
+}
+
 // choose fills in the ports that were left out and refuses a port that another program holds. All
 // are held until the last one is chosen, or two could get the same.
 func (p Ports) choose(ctx context.Context) (_ Ports, err error) {
@@ -45,9 +58,7 @@ func (p Ports) choose(ctx context.Context) (_ Ports, err error) {
 	} {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(*wish.port)))
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return Ports{}, fmt.Errorf("port %d, wanted for %s, is in use on %s:"+
-				" stop the program that listens there (`ss -ltnp` names it), or choose another port",
-				*wish.port, wish.user, loopback)
+			return Ports{}, &PortInUseError{Port: *wish.port, User: wish.user}
 		}
 		if err != nil {
 			return Ports{}, fmt.Errorf("trying port %d for %s: %w", *wish.port, wish.user, err)

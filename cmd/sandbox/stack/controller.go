@@ -76,8 +76,17 @@ func (s *Stack) StartController(ctx context.Context) error {
 	if err := s.awaitController(ctx); err != nil {
 		return err
 	}
+	go s.watch(s.controller)
 	s.options.Step("the controller runs as %s:%s (pid %d)", namespace, serviceAccount, s.controller.PID())
 	return nil
+}
+
+// watch reports a controller that ends although nobody stopped it.
+func (s *Stack) watch(controller *process.Process) {
+	<-controller.Done()
+	if err := controller.Err(); err != nil {
+		s.fail(err)
+	}
 }
 
 func (s *Stack) awaitController(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -88,7 +89,11 @@ type Stack struct {
 	Admin   *simadmin.Client
 
 	options    Options
+	failed     chan error
+	stopped    chan struct{} // closed by stop
+	stop       func()
 	fleet      *hollow.Fleet
+	listener   net.Listener // of the simulated VPSie, before it serves
 	vpsie      *http.Server
 	machines   context.CancelFunc
 	machinesUp chan struct{}
@@ -108,18 +113,29 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if options.Step == nil {
 		options.Step = func(string, ...any) {}
 	}
-	s := &Stack{options: options}
+	s := newStack(options)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop()) //nolint:contextcheck // what was started has to end although ctx did
 	}
 	return s, nil
 }
 
+func newStack(options Options) *Stack {
+	stopped := make(chan struct{})
+	return &Stack{options: options, failed: make(chan error, maxFailures), stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) })}
+}
+
+// maxFailures is how many failures wait for a reader; the first ones say enough.
+const maxFailures = 16
+
 func (s *Stack) start(ctx context.Context) error {
+	if err := s.listen(ctx); err != nil { // before the control plane, whose start would have been for nothing
+		return err
+	}
 	if err := s.startCluster(ctx); err != nil {
 		return err
 	}
-	if err := s.startVPSie(ctx); err != nil {
+	if err := s.startVPSie(); err != nil { //nolint:contextcheck // it lives on until Stop
 		return err
 	}
 	if err := s.install(ctx); err != nil {
@@ -139,10 +155,15 @@ func (s *Stack) startCluster(ctx context.Context) error {
 		// A dead machine is noticed in seconds: nobody wants to watch the 40 s that are right for a real cluster.
 		Args: map[controlplane.Component][]string{controlplane.ControllerManager: {"--node-monitor-grace-period=25s", "--node-monitor-period=2s"}},
 	})
+	var inUse *controlplane.PortInUseError
+	if errors.As(err, &inUse) && inUse.Port == s.options.KubePort {
+		return fmt.Errorf("starting the control plane: %w with --kube-port (0: any)", err)
+	}
 	if err != nil {
 		return fmt.Errorf("starting the control plane: %w", err)
 	}
 	s.Cluster = cluster
+	go s.forward(cluster.Failed())
 	s.Info.Kubeconfig, s.Info.Bin = cluster.AdminKubeconfig(), s.options.Bin
 	s.options.Step("kube-apiserver, etcd, scheduler and controller-manager run at %s", cluster.URL())
 	return nil
@@ -159,7 +180,20 @@ func (j joiner) Leave(ctx context.Context, m vpsiesim.Machine) error {
 	return j.fleet.Leave(ctx, m.Hostname)
 }
 
-func (s *Stack) startVPSie(ctx context.Context) error {
+// listen takes the simulated VPSie's port.
+func (s *Stack) listen(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.options.VPSiePort))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d for the simulated VPSie is in use: stop what holds it, or choose another with --vpsie-port (0: any)", s.options.VPSiePort)
+	}
+	if err != nil {
+		return fmt.Errorf("listening for the simulated VPSie: %w", err)
+	}
+	s.listener = listener
+	return nil
+}
+
+func (s *Stack) startVPSie() error {
 	boot := s.options.Boot
 	s.fleet = hollow.NewFleet(s.Cluster.AdminConfig(), hollow.Options{
 		ReadyDelay: boot.Ready, StartDelay: hollow.Range{Min: boot.PodStart / 2, Max: boot.PodStart}, StopDelay: boot.PodStop,
@@ -175,25 +209,18 @@ func (s *Stack) startVPSie(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the simulated VPSie: %w", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.options.VPSiePort))
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d for the simulated VPSie is in use: stop what holds it, or choose another with --vpsie-port (0: any)", s.options.VPSiePort)
-	}
-	if err != nil {
-		return fmt.Errorf("listening for the simulated VPSie: %w", err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle(vpsiesim.AdminPrefix+"/", server.AdminHandler())
 	mux.Handle("/", server.Handler())
 	s.vpsie = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.vpsie.Serve(listener) }() // ends with ErrServerClosed when the stack stops
-	machines, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { _ = s.vpsie.Serve(s.listener) }() // ends with ErrServerClosed when the stack stops
+	machines, cancel := context.WithCancel(context.Background())
 	s.machines, s.machinesUp = cancel, make(chan struct{})
 	go func() {
 		defer close(s.machinesUp)
 		_ = server.Run(machines) // ends without an error when the stack stops
 	}()
-	s.Info.VPSieURL, s.Info.VPSieToken = "http://"+listener.Addr().String(), token
+	s.Info.VPSieURL, s.Info.VPSieToken = "http://"+s.listener.Addr().String(), token
 	s.Admin = simadmin.New(s.Info.VPSieURL, nil)
 	s.options.Step("a simulated VPSie answers at %s", s.Info.VPSieURL)
 	return nil
@@ -210,11 +237,32 @@ func (s *Stack) writeInfo() error {
 	return nil
 }
 
-// Failed receives an error when a component of the control plane ends although nobody stopped it.
-func (s *Stack) Failed() <-chan error { return s.Cluster.Failed() }
+// Failed receives an error when a component of the control plane or the controller ends although nobody stopped it, also when somebody
+// killed it from outside and has started it again since.
+func (s *Stack) Failed() <-chan error { return s.failed }
+
+// forward hands on what happens to the control plane.
+func (s *Stack) forward(failed <-chan error) {
+	for {
+		select {
+		case err := <-failed:
+			s.fail(err)
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
+func (s *Stack) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
 
 // Stop ends everything, the controller first, and leaves no process behind.
 func (s *Stack) Stop() error {
+	s.stop()
 	var failures []error
 	if s.controller != nil {
 		failures = append(failures, s.StopController())
@@ -225,6 +273,8 @@ func (s *Stack) Stop() error {
 	}
 	if s.vpsie != nil {
 		failures = append(failures, s.vpsie.Close())
+	} else if s.listener != nil {
+		failures = append(failures, s.listener.Close())
 	}
 	if s.fleet != nil {
 		s.fleet.Stop()
