@@ -158,7 +158,7 @@ func opening(wanted int) func(scene) status {
 	return func(s scene) status {
 		text := fmt.Sprintf("%d of %d pods run, %d of %s ready; VPSie charges %s per hour",
 			s.running(), wanted, s.readyMachines(), plural(len(s.Machines), "machine"), money(s.Books.Spend.RatePerHour))
-		return status{text, fmt.Sprintf("%s, %s so far", text, money(s.Books.Spend.Spent))}
+		return status{text, fmt.Sprintf("%s, %s so far", text, money(s.spent()))}
 	}
 }
 
@@ -166,7 +166,7 @@ func opening(wanted int) func(scene) status {
 func closing(s scene) status {
 	text := fmt.Sprintf("%s left, %s left; VPSie charges %s per hour",
 		plural(len(s.shopPods()), "pod"), plural(len(s.Machines), "machine"), money(s.Books.Spend.RatePerHour))
-	return status{text, fmt.Sprintf("%s, %s so far", text, money(s.Books.Spend.Spent))}
+	return status{text, fmt.Sprintf("%s, %s so far", text, money(s.spent()))}
 }
 
 // unplanned are the pods that nobody has planned for yet.

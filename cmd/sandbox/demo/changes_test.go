@@ -118,10 +118,10 @@ func TestAStatusIsNewWhenMoreThanTheSumSpentChanged(t *testing.T) {
 	s := scene{
 		Pods:     []pod{{Name: "a", Running: true}, {Name: "b"}, {Name: "c", Kind: daemonSet, Running: true}},
 		Machines: []machine{{Name: "m", Phase: v1alpha1.PhaseReady}, {Name: "n"}},
-		Books:    ledger.Report{Spend: ledger.Spend{RatePerHour: 0.1, Spent: 0.01}},
+		Books:    ledger.Report{Spend: ledger.Spend{RatePerHour: 0.1}, Orders: []ledger.Order{{Cost: 0.01}}},
 	}
 	later := s
-	later.Books.Spend.Spent = 0.02
+	later.Books.Orders = []ledger.Order{{Cost: 0.02}}
 	for name, sum := range map[string]func(scene) status{
 		"1 of 2 pods run, 1 of 2 machines ready; VPSie charges $0.1000 per hour, $0.0100 so far": opening(2),
 		"2 pods left, 2 machines left; VPSie charges $0.1000 per hour, $0.0100 so far":           closing,

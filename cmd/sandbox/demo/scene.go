@@ -4,6 +4,7 @@
 package demo
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -123,6 +124,15 @@ func (s scene) landed() (landed, planned int) {
 		}
 	}
 	return landed, planned
+}
+
+// spent adds up what the machines have cost as the account tells it of each: a bill of rounded items has the sum of them.
+func (s scene) spent() float64 {
+	total := 0.0
+	for _, order := range s.Books.Orders {
+		total += math.Round(order.Cost*moneyUnits) / moneyUnits
+	}
+	return total
 }
 
 // order is the entry of VPSie's books that a machine is.

@@ -41,7 +41,7 @@ func summaryTable(o outcome) string {
 		{"price as planned", fmt.Sprintf("%s per hour, %s per month", money(o.Plan.price()), monthly(o.Plan.price()))},
 		{"price while open", fmt.Sprintf("%s per hour, %s per month", money(o.Full.price()), monthly(o.Full.price()))},
 		{"price now", money(o.End.Books.Spend.RatePerHour) + " per hour"},
-		{"spent", money(o.End.Books.Spend.Spent)},
+		{"spent", money(o.End.spent())},
 	})
 	return render(w)
 }

@@ -105,3 +105,16 @@ func TestOnlyTheFirstTroublesAreNamed(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Five machines at 0.00116 are told as $0.0012 each, so that their sum must not be told as $0.0058.
+func TestTheSumSpentIsThatOfTheCostsThatAreTold(t *testing.T) {
+	s := scene{Books: ledger.Report{Spend: ledger.Spend{Spent: 0.0058}}}
+	for range 5 {
+		s.Books.Orders = append(s.Books.Orders, ledger.Order{State: ledger.Gone, Cost: 0.00116})
+	}
+	for name, text := range map[string]string{"summary": summaryTable(outcome{End: s}), "status": closing(s).text} {
+		if !strings.Contains(text, "$0.0060") {
+			t.Errorf("the %s does not say $0.0060: %s", name, text)
+		}
+	}
+}

@@ -12,6 +12,9 @@ import (
 // hoursPerMonth is the length of a month on a VPSie bill.
 const hoursPerMonth = 720
 
+// moneyUnits is how many of the smallest sums that money writes make a dollar.
+const moneyUnits = 10_000
+
 func money(amount float64) string { return fmt.Sprintf("$%.4f", amount) }
 
 func monthly(perHour float64) string { return fmt.Sprintf("$%.2f", perHour*hoursPerMonth) }
