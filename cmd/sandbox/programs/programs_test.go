@@ -252,10 +252,25 @@ func TestProgressCountsPackagesAndKeepsMessages(t *testing.T) {
 	}
 	clock.Step(83 * time.Second)
 	p.print()
-	if diff := cmp.Diff("control plane: 1m23s, 2 packages compiled, 1 modules downloaded\n", out.String()); diff != "" {
+	clock.Step(5 * time.Second)
+	p.print()
+	want := "control plane: 1m23s, 2 packages compiled, 1 module downloaded\n" +
+		"control plane: 1m28s, 2 packages compiled, 1 module downloaded, linking\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff("# k8s.io/c\nc.go:1: bad thing", p.messages()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestABuildThatCompilesNothingSaysThatItLinks(t *testing.T) {
+	var out bytes.Buffer
+	clock := testingclock.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	p := newProgress(&out, clock)
+	clock.Step(5 * time.Second)
+	p.print()
+	if diff := cmp.Diff("control plane: 5s, 0 packages compiled, 0 modules downloaded, linking\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }

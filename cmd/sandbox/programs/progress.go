@@ -15,6 +15,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
+// FirstBuild is how long it takes with nothing in the build cache.
+const FirstBuild = "about 12 minutes on two cores"
+
 const (
 	progressEvery = 5 * time.Second
 	keptMessages  = 40
@@ -31,6 +34,7 @@ type progress struct {
 	partial    []byte // a line that has not ended yet
 	compiled   int
 	downloaded int
+	told       int // compiled and downloaded at the last report
 	kept       []string
 }
 
@@ -76,8 +80,8 @@ func (p *progress) messages() string {
 
 // report prints a line now and then until the returned function is called.
 func (p *progress) report(ctx context.Context) (stop func()) {
-	_, _ = fmt.Fprintln(p.out, "control plane: building etcd, Kubernetes and helm from source;"+
-		" the first build takes 10 to 25 minutes, the next ones none")
+	_, _ = fmt.Fprintf(p.out, "control plane: building etcd, Kubernetes and helm from source;"+
+		" the first build takes %s, the next ones none\n", FirstBuild)
 	ctx, cancel := context.WithCancel(ctx)
 	ticker := p.clock.NewTicker(progressEvery)
 	var done sync.WaitGroup
@@ -98,9 +102,22 @@ func (p *progress) report(ctx context.Context) (stop func()) {
 	}
 }
 
+// print says "linking" when no package was compiled since the last time: the compiler names packages, the linker works in silence.
 func (p *progress) print() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = fmt.Fprintf(p.out, "control plane: %s, %d packages compiled, %d modules downloaded\n",
-		p.clock.Since(p.started).Round(time.Second), p.compiled, p.downloaded)
+	linking := ""
+	if p.compiled+p.downloaded == p.told {
+		linking = ", linking"
+	}
+	p.told = p.compiled + p.downloaded
+	_, _ = fmt.Fprintf(p.out, "control plane: %s, %s compiled, %s downloaded%s\n",
+		p.clock.Since(p.started).Round(time.Second), number(p.compiled, "package"), number(p.downloaded, "module"), linking)
+}
+
+func number(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
