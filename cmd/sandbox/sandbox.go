@@ -52,7 +52,7 @@ func buildCommand() *cobra.Command {
 	var repository string
 	cmd := &cobra.Command{
 		Use:   "build",
-		Short: "Build the control plane's programs (10 to 25 minutes the first time, nothing afterwards)",
+		Short: "Build the control plane's programs (" + programs.FirstBuild + " the first time, nothing afterwards)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bin, err := programs.Build(cmd.Context(), programs.BuildOptions{Root: repository, Progress: cmd.OutOrStdout()})
@@ -121,6 +121,9 @@ func (c *common) options(out io.Writer) (stack.Options, error) {
 	return options, nil
 }
 
+// manifests is the folder of what the demo applies.
+func (c *common) manifests() string { return filepath.Join(c.repository, "test", "e2e", "testdata") }
+
 // steps prints what was done, each with the seconds since the start.
 func steps(out io.Writer) func(string, ...any) {
 	start := time.Now()
@@ -134,7 +137,11 @@ func (c *common) start(ctx context.Context, out io.Writer) (*stack.Stack, error)
 	if err != nil {
 		return nil, err
 	}
-	options.Bin, err = programs.Build(ctx, programs.BuildOptions{Root: c.repository, Progress: out})
+	root, err := filepath.Abs(c.repository)
+	if err != nil {
+		return nil, fmt.Errorf("--repository: %w", err)
+	}
+	options.Bin, err = programs.Build(ctx, programs.BuildOptions{Root: root, Progress: out})
 	if err != nil {
 		return nil, err
 	}
@@ -152,31 +159,14 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin)
-			select {
-			case <-cmd.Context().Done():
-				err = nil
-			case err = <-s.Failed():
-			}
-			return errors.Join(err, s.Stop())
+			fmt.Fprint(cmd.OutOrStdout(), guide(s.Info, c.manifests()))
+			return errors.Join(hold(cmd.Context(), s.Failed()), s.Stop())
 		},
 	}
 	c.add(cmd, "demo")
 	cmd.Flags().BoolVar(&c.noController, "no-controller", false, "do not start the controller")
 	return cmd
 }
-
-const ready = `
-The sandbox is up. Ctrl-C ends it.
-
-  export KUBECONFIG=%s
-  VPSie (simulated): %s     its books: /sim/v1/ledger
-  controller's log:  %s
-
-  kubectl is in %s
-  Try: kubectl apply -f test/e2e/testdata/nodegroup.yaml -f test/e2e/testdata/shop
-       kubectl get ng,vn,dis,nodes,pods
-`
 
 func demoCommand() *cobra.Command {
 	var c common
@@ -194,11 +184,10 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			err = demo.Run(cmd.Context(), s, demo.Options{
-				Manifests: filepath.Join(c.repository, "test", "e2e", "testdata"), Out: cmd.OutOrStdout(),
+				Manifests: c.manifests(), Out: cmd.OutOrStdout(),
 			})
-			if keep && cmd.Context().Err() == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), ready, s.Info.Kubeconfig, s.Info.VPSieURL, s.Info.ControllerLog, s.Info.Bin)
-				<-cmd.Context().Done()
+			if keep {
+				err = holdAfter(cmd.Context(), cmd.OutOrStdout(), err, s.Failed(), guide(s.Info, c.manifests()))
 			}
 			return errors.Join(err, s.Stop())
 		},

@@ -172,7 +172,7 @@ func (s *show) await(ctx context.Context, missing func(scene) string, sum func(s
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-s.failed:
-			return fmt.Errorf("the sandbox broke: %w", err)
+			return fmt.Errorf("%w: %w", ErrBroke, err)
 		case <-ticker.C():
 		}
 		if mute >= deadlike {

@@ -45,6 +45,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ErrBroke says that a part of the sandbox ended, so that the rest is of no use.
+var ErrBroke = errors.New("the sandbox broke")
+
 // Run tells the story from the first pending pod to the last released machine. The error names everything that is not as it should be.
 func Run(ctx context.Context, s *stack.Stack, options Options) error {
 	kube, err := connect(s.Cluster.AdminConfig())
