@@ -146,7 +146,7 @@ func TestTheAdminAPISaysWhatIsWrong(t *testing.T) {
 	}{
 		"an unknown kind of fault":  {"POST", "/faults", `{"kind":"fire"}`, 400, `field \"kind\": \"fire\" is not a kind of fault; the kinds of faults are: status, error200, lostReplyAfterEffect`},
 		"an unknown field":          {"POST", "/faults", `{"kind":"latency","delay":"3s"}`, 400, `field \"delay\": kind \"latency\" has no such field, its fields are: kind, call, times, skip, delaySeconds; the kinds of faults are: status`},
-		"one wrong of two":          {"POST", "/faults", `[{"kind":"neverJoins"},{"kind":"noStock"}]`, 400, `field \"[1].sizeId\": kind \"noStock\" needs it`},
+		"one wrong of two":          {"POST", "/faults", `[{"kind":"neverJoins"},{"kind":"slowDelete"}]`, 400, `field \"[1].delaySeconds\": kind \"slowDelete\" needs it`},
 		"a fault that is not there": {"DELETE", "/faults?id=44", "", 404, `field \"id\": no fault 44 is pending`},
 		"a fault without a number":  {"DELETE", "/faults?id=x", "", 400, `field \"id\": \"x\" is not a number`},
 		"a path that is not there":  {"GET", "/invoices", "", 404, "there is no GET /sim/v1/invoices"},

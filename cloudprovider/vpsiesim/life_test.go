@@ -67,7 +67,7 @@ func TestAMachineLivesItsLifeStepByStep(t *testing.T) {
 	}
 	at := func(seconds int) time.Time { return start().Add(time.Duration(seconds) * time.Second) }
 	want := ledger.Order{
-		Sequence: 1, State: ledger.Gone, Call: "addSlaveToGroup", GroupID: w.groups()[1].ID, GroupName: "pool", SizeID: 3, SizeName: "Advanced",
+		Sequence: 1, State: ledger.Gone, Origin: ledger.Ours, ReleasesAsked: 1, Call: "addSlaveToGroup", GroupID: w.groups()[1].ID, GroupName: "pool", SizeID: 3, SizeName: "Advanced",
 		Datacenter: "HEL", PricePerMonth: 96, PricePerHour: 0.133333, Identifier: identifier,
 		OrderedAt: at(0), VisibleAt: at(10), JoinedAt: at(75), DeleteRequestedAt: at(10075), GoneAt: at(10095),
 		Cost: 0.373889, // 96 / 720 / 3600 * 10095

@@ -57,6 +57,17 @@ func (s *Server) owned(r *request) int {
 	return count
 }
 
+// enterAttempt writes down which machine a deletion names, before anything can keep it from having an effect: an audit asks
+// what a client tried, not what it was lucky not to do.
+func (s *Server) enterAttempt(r *request) {
+	identifier := r.text("identifier")
+	for _, w := range s.workers {
+		if w.machine.Identifier == identifier && !w.isGone(r.now) {
+			s.ledger.ReleaseAsked(w.sequence)
+		}
+	}
+}
+
 // deleteSlave gives back the one machine that is named, and refuses to guess.
 func (s *Server) deleteSlave(r *request) reply {
 	if !s.names(r) {

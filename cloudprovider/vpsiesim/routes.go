@@ -135,6 +135,9 @@ func (s *Server) answer(r *request, route route) reply {
 	r.now = s.clock.Now()
 	s.settle(r.now)
 	target := fault.Target{Call: route.call}
+	if route.call == fault.DeleteSlave {
+		s.enterAttempt(r)
+	}
 	answer, struck := s.answerOfFault(target)
 	if !struck {
 		answer = route.handle(r)

@@ -107,6 +107,11 @@ func zones() []zone {
 			folder: "cloudprovider/conformance", mayImport: []string{"cloudprovider", "apis/...", "scheduling"}, tests: cloudTests,
 			never: append(client("a cloud is judged without a cluster"), kubernetes),
 		},
+		{
+			folder:    "cloudprovider/memory",
+			mayImport: []string{"cloudprovider", "apis/...", "scheduling", "cloudprovider/vpsiesim/fault", "cloudprovider/vpsiesim/ledger"}, tests: cloudTests,
+			never: append(client("it is a cloud and knows no cluster"), kubernetes),
+		},
 		{folder: "state", mayImport: []string{"apis/...", "scheduling/..."}, tests: []string{"test/build/..."}, never: []ban{kubernetes}},
 		{folder: "provisioner", mayImport: loop, tests: loopTests, never: []ban{kubernetes, {"net/http", noNetwork}}},
 		{folder: "disruption", mayImport: loop, tests: loopTests, never: []ban{kubernetes, {"net/http", noNetwork}}},

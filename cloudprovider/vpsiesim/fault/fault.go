@@ -37,12 +37,31 @@ const (
 	UpperCaseHostname Kind = "upperCaseHostname"
 	// DeleteLies answers a deletion with true and does nothing.
 	DeleteLies Kind = "deleteLies"
-	// NoStock refuses an order of SizeID.
+	// NoStock refuses an order, of SizeID if that is set.
 	NoStock Kind = "noStock"
 	// ClusterLocked refuses a change to the cluster; the cluster shows lock 1 while it is queued.
 	ClusterLocked Kind = "clusterLocked"
 	// BalloonMemory boots the machine with MemoryMB, less than was sold.
 	BalloonMemory Kind = "balloonMemory"
+	// Quota refuses an order in VPSie's words for an account at its limit.
+	Quota Kind = "quota"
+	// SameSize makes the node group that was asked for under another name, and refuses it in VPSie's words, as
+	// happens when somebody else was faster.
+	SameSize Kind = "sameSize"
+	// ExpiredToken refuses the credentials. Tokens that were exchanged are void from then on.
+	ExpiredToken Kind = "expiredToken"
+	// ObjectReply confirms an order with an object instead of true.
+	ObjectReply Kind = "objectReply"
+	// Duplicate makes two machines of one order. Both are paid for.
+	Duplicate Kind = "duplicate"
+	// SlowAppear lists the machine DelaySeconds later than it would be.
+	SlowAppear Kind = "slowAppear"
+	// Vanishes destroys the machine DelaySeconds after it was listed, without anybody's asking.
+	Vanishes Kind = "vanishes"
+	// JoinsTwice makes the machine leave the cluster and join it anew DelaySeconds after it would first have joined.
+	JoinsTwice Kind = "joinsTwice"
+	// SlowDelete keeps the machine DelaySeconds longer.
+	SlowDelete Kind = "slowDelete"
 )
 
 // Kinds lists every kind of fault.
@@ -50,6 +69,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Status, Error200, LostReplyAfterEffect, LostReplyBeforeEffect, Latency, RateLimited,
 		NeverAppears, NeverJoins, UpperCaseHostname, DeleteLies, NoStock, ClusterLocked, BalloonMemory,
+		Quota, SameSize, ExpiredToken, ObjectReply, Duplicate, SlowAppear, Vanishes, JoinsTwice, SlowDelete,
 	}
 }
 
@@ -116,6 +136,8 @@ type Fault struct {
 	Message           string  `json:"message,omitempty"`
 	DelaySeconds      float64 `json:"delaySeconds,omitempty"`
 	RetryAfterSeconds int     `json:"retryAfterSeconds,omitempty"`
+	// RetryAfterDate sends Retry-After as an HTTP date instead of seconds.
+	RetryAfterDate bool `json:"retryAfterDate,omitempty"`
 	// SizeID limits an order's fault to machines of that size.
 	SizeID int `json:"sizeId,omitempty"`
 	// Identifier limits a deletion's fault to that machine.
@@ -141,13 +163,19 @@ func ruleOf(kind Kind) (rule, bool) {
 	case Latency:
 		return rule{calls: Calls(), takes: []string{"delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case RateLimited:
-		return rule{calls: Calls(), takes: []string{"retryAfterSeconds"}}, true
-	case NeverAppears, NeverJoins, UpperCaseHostname:
+		return rule{calls: Calls(), takes: []string{"retryAfterSeconds", "retryAfterDate"}}, true
+	case NeverAppears, NeverJoins, UpperCaseHostname, NoStock, Quota, ObjectReply, Duplicate:
 		return rule{calls: Orders(), takes: []string{"sizeId"}}, true
 	case BalloonMemory:
 		return rule{calls: Orders(), takes: []string{"sizeId", "memoryMB"}}, true
-	case NoStock:
-		return rule{calls: Orders(), takes: []string{"sizeId"}, needs: []string{"sizeId"}}, true
+	case SlowAppear, Vanishes, JoinsTwice:
+		return rule{calls: Orders(), takes: []string{"sizeId", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
+	case SlowDelete:
+		return rule{calls: Deletions(), takes: []string{"identifier", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
+	case SameSize:
+		return rule{calls: []Call{AddNodeGroup}}, true
+	case ExpiredToken:
+		return rule{calls: slices.DeleteFunc(Calls(), func(c Call) bool { return c == Authenticate })}, true
 	case DeleteLies:
 		return rule{calls: Deletions(), takes: []string{"identifier"}}, true
 	case ClusterLocked:

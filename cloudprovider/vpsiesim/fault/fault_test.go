@@ -31,6 +31,15 @@ func smallest() map[fault.Kind]string {
 		fault.NoStock:               `{"kind":"noStock","sizeId":3}`,
 		fault.ClusterLocked:         `{"kind":"clusterLocked"}`,
 		fault.BalloonMemory:         `{"kind":"balloonMemory"}`,
+		fault.Quota:                 `{"kind":"quota"}`,
+		fault.SameSize:              `{"kind":"sameSize"}`,
+		fault.ExpiredToken:          `{"kind":"expiredToken"}`,
+		fault.ObjectReply:           `{"kind":"objectReply"}`,
+		fault.Duplicate:             `{"kind":"duplicate"}`,
+		fault.SlowAppear:            `{"kind":"slowAppear","delaySeconds":60}`,
+		fault.Vanishes:              `{"kind":"vanishes","delaySeconds":60}`,
+		fault.JoinsTwice:            `{"kind":"joinsTwice","delaySeconds":60}`,
+		fault.SlowDelete:            `{"kind":"slowDelete","delaySeconds":60}`,
 	}
 }
 
@@ -71,7 +80,8 @@ func TestEveryErrorNamesTheFieldAndListsTheKinds(t *testing.T) {
 		"a field of another kind":             {`{"kind":"neverJoins","message":"x"}`, "message", "its fields are: kind, call, times, skip, sizeId"},
 		"a field in another letter case":      {`{"kind":"noStock","sizeId":3,"SizeID":4}`, "SizeID", "has no such field"},
 		"an id of one's own":                  {`{"kind":"neverJoins","id":4}`, "id", "has no such field"},
-		"a size that is left out":             {`{"kind":"noStock"}`, "sizeId", "needs it"},
+		"a wait that is left out":             {`{"kind":"slowDelete"}`, "delaySeconds", "needs it"},
+		"a token that cannot expire":          {`{"kind":"expiredToken","call":"authenticate"}`, "call", "those are: listDatacenters"},
 		"a status that is left out":           {`{"kind":"status"}`, "status", "needs it"},
 		"a message that is left out":          {`{"kind":"error200"}`, "message", "needs it"},
 		"a message that is empty":             {`{"kind":"error200","message":""}`, "message", "it is empty"},

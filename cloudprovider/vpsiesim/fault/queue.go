@@ -15,9 +15,11 @@ type Target struct {
 	Identifier string
 }
 
-// Queue holds the faults that have not struck yet, oldest first. It is not safe for concurrent use.
+// Queue holds the faults that have not struck yet, oldest first, and the Mix that strikes where none of them does. It is
+// not safe for concurrent use.
 type Queue struct {
 	pending []Fault
+	mix     *draws
 	fired   map[Kind]int
 	lastID  int
 }
@@ -48,14 +50,22 @@ func (q *Queue) Take(target Target, kinds ...Kind) (Fault, bool) {
 		q.fire(i)
 		return taken, true
 	}
-	return Fault{}, false
+	drawn, ok := q.mix.take(target, kinds)
+	if ok {
+		q.count(drawn.Kind)
+	}
+	return drawn, ok
 }
 
-func (q *Queue) fire(i int) {
+func (q *Queue) count(kind Kind) {
 	if q.fired == nil {
 		q.fired = map[Kind]int{}
 	}
-	q.fired[q.pending[i].Kind]++
+	q.fired[kind]++
+}
+
+func (q *Queue) fire(i int) {
+	q.count(q.pending[i].Kind)
 	if q.pending[i].Times == UntilWithdrawn {
 		return
 	}
@@ -75,6 +85,9 @@ func (f Fault) strikes(target Target) bool {
 		(f.Identifier == "" || f.Identifier == target.Identifier)
 }
 
+// SetMix replaces what strikes by chance. The zero Mix strikes nothing.
+func (q *Queue) SetMix(mix Mix) { q.mix = mix.start() }
+
 // Waits tells whether a fault of this kind is queued, and leaves it there.
 func (q *Queue) Waits(kind Kind) bool {
 	return slices.ContainsFunc(q.pending, func(f Fault) bool { return f.Kind == kind })
@@ -87,8 +100,8 @@ func (q *Queue) Remove(id int) bool {
 	return len(q.pending) < before
 }
 
-// Clear withdraws every fault; what has fired stays counted.
-func (q *Queue) Clear() { q.pending = nil }
+// Clear withdraws every fault, and the Mix; what has fired stays counted.
+func (q *Queue) Clear() { q.pending, q.mix = nil, nil }
 
 // Report is what waits and what has struck.
 type Report struct {

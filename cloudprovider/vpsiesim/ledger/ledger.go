@@ -34,10 +34,29 @@ const (
 	Lost State = "lost"
 )
 
-// Order is one accepted order: one machine, unless it is lost.
+// Origin is how a machine came to be.
+type Origin string
+
+// The origins.
+const (
+	// Ours is a machine that was ordered.
+	Ours Origin = "ours"
+	// Duplicate is a second machine of one order, VPSie's mistake.
+	Duplicate Origin = "duplicate"
+	// Foreign is a machine that a person added by hand.
+	Foreign Origin = "foreign"
+)
+
+// Order is one accepted order: one machine, unless it is lost. Machines that nobody ordered are entered likewise; their
+// Origin tells.
 type Order struct {
-	Sequence      int        `json:"sequence"`
-	State         State      `json:"state"`
+	Sequence int    `json:"sequence"`
+	State    State  `json:"state"`
+	Origin   Origin `json:"origin"`
+	// For is what the caller said that the order was for; empty where nobody said.
+	For string `json:"for,omitempty"`
+	// DuplicateOf is the sequence number of the order that this is a second machine of.
+	DuplicateOf   int        `json:"duplicateOf,omitempty"`
 	Call          fault.Call `json:"call"`
 	GroupID       int        `json:"groupId"`
 	GroupName     string     `json:"groupName"`
@@ -54,6 +73,8 @@ type Order struct {
 	JoinedAt          time.Time `json:"joinedAt,omitzero"`
 	DeleteRequestedAt time.Time `json:"deleteRequestedAt,omitzero"`
 	GoneAt            time.Time `json:"goneAt,omitzero"`
+	// ReleasesAsked is how many deletions named the machine, whatever came of them.
+	ReleasesAsked int `json:"releasesAsked,omitempty"`
 	// Faults are those that struck this machine.
 	Faults []fault.Kind `json:"faults,omitempty"`
 	// Cost is what this order has cost so far.
@@ -77,8 +98,9 @@ type Spend struct {
 	RatePerHour float64   `json:"ratePerHour"`
 	// Machines is how many are paid for now, visible or not.
 	Machines int `json:"machines"`
-	Orders   int `json:"orders"`
-	Refused  int `json:"refused"`
+	// Orders is how many were accepted.
+	Orders  int `json:"orders"`
+	Refused int `json:"refused"`
 }
 
 // Report is the whole book at one moment, oldest entries first.
@@ -103,6 +125,9 @@ func (l *Ledger) Accept(order Order) {
 	if order.State == "" {
 		order.State = Ordered
 	}
+	if order.Origin == "" {
+		order.Origin = Ours
+	}
 	l.orders = append(l.orders, order)
 }
 
@@ -122,6 +147,9 @@ func (l *Ledger) Joined(sequence int, at time.Time) {
 	order.JoinedAt = at
 	order.advance(Joined)
 }
+
+// ReleaseAsked enters that a deletion named the machine, before anything comes of it.
+func (l *Ledger) ReleaseAsked(sequence int) { l.order(sequence).ReleasesAsked++ }
 
 // DeleteRequested enters that the machine was given back. It is paid for until it is gone.
 func (l *Ledger) DeleteRequested(sequence int, at time.Time) {
@@ -170,9 +198,12 @@ func (o *Order) cost(now time.Time) float64 {
 
 // Spend adds up the bill.
 func (l *Ledger) Spend(now time.Time) Spend {
-	spend := Spend{At: now, Currency: Currency, Orders: len(l.orders), Refused: len(l.refused)}
+	spend := Spend{At: now, Currency: Currency, Refused: len(l.refused)}
 	monthly := 0.0
 	for i := range l.orders {
+		if l.orders[i].Origin == Ours {
+			spend.Orders++
+		}
 		spend.Spent += l.orders[i].cost(now)
 		if l.orders[i].paid() {
 			spend.Machines++
