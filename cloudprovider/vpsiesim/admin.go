@@ -54,6 +54,9 @@ func (s *Server) AdminHandler() http.Handler {
 		{"GET " + AdminPrefix + "/faults", s.adminFaults},
 		{"POST " + AdminPrefix + "/faults", s.adminAddFaults},
 		{"DELETE " + AdminPrefix + "/faults", s.adminRemoveFaults},
+		{"POST " + AdminPrefix + "/mix", s.adminMix},
+		{"POST " + AdminPrefix + "/workers", s.adminAddForeign},
+		{"DELETE " + AdminPrefix + "/workers", s.adminDestroy},
 		{"GET " + AdminPrefix + "/options", func(*http.Request, []byte, time.Time) (int, any) {
 			return http.StatusOK, s.settings.report()
 		}},
@@ -75,7 +78,7 @@ func (s *Server) AdminHandler() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusNotFound, Refused{fmt.Sprintf("there is no %s %s; there are healthz, ledger, orders, spend, calls, "+
-			"faults (GET, POST, DELETE) and options (GET, POST) under %s", r.Method, r.URL.Path, AdminPrefix)})
+			"faults (GET, POST, DELETE), mix (POST), workers (POST, DELETE) and options (GET, POST) under %s", r.Method, r.URL.Path, AdminPrefix)})
 	})
 	return mux
 }

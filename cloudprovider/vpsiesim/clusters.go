@@ -190,6 +190,9 @@ func (s *Server) addNodeGroup(r *request) reply {
 	if s.locked(fault.AddNodeGroup) {
 		return refused(messageClusterLocked)
 	}
+	if _, taken := s.strike(fault.Target{Call: fault.AddNodeGroup}, fault.SameSize); taken {
+		return refused(messageSameSize, s.addGroup("", size).name)
+	}
 	made := s.addGroup(r.text("groupName"), size)
 	s.log.Info("Node group added", "group", made.name, "groupID", made.id, "sizeID", sizeID)
 	return found(map[string]string{"groupId": strconv.Itoa(made.id)})

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 )
 
 // Messages that the real API is known to send, word for word.
@@ -50,7 +49,7 @@ type reply struct {
 	status     int
 	body       any
 	html       string // instead of body
-	retryAfter int
+	retryAfter string
 	lost       bool
 	// refusal says why the call had no effect; empty if it had one.
 	refusal string
@@ -94,8 +93,8 @@ func (r reply) write(w http.ResponseWriter) {
 	if r.lost {
 		panic(http.ErrAbortHandler)
 	}
-	if r.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
+	if r.retryAfter != "" {
+		w.Header().Set("Retry-After", r.retryAfter)
 	}
 	if r.html != "" {
 		w.Header().Set("Content-Type", "text/html")

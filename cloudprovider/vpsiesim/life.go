@@ -64,7 +64,7 @@ func (s *Server) claim() (due []job, next time.Time) {
 			}
 		default:
 			w.busy = true
-			if w.joins == notJoined {
+			if w.joins == notJoined || w.joins == leftToRejoin {
 				w.joins = joinTried
 			}
 			due = append(due, planned)
@@ -73,16 +73,20 @@ func (s *Server) claim() (due []job, next time.Time) {
 	return due, next
 }
 
-// plan is the next job of a machine and its time. A machine that is being deleted does not join any
-// more, and one that tried to join has to leave when it is gone.
+// plan is the next job of a machine and its time. A machine that is being deleted or gone does not join
+// any more, and one that tried to join has to leave when it is gone.
 func (s *Server) plan(w *worker) (planned job, at time.Time, ok bool) {
 	switch {
 	case s.joiner == nil, w.busy:
 		return job{}, time.Time{}, false
-	case w.deleting():
+	case w.released, w.isGone(s.clock.Now()):
 		planned, at, ok = job{w, s.joiner.Leave, "leave", notJoined}, w.gone, w.joins != notJoined
+	case w.joins == joined && !w.rejoins.IsZero() && (w.gone.IsZero() || w.rejoins.Before(w.gone)):
+		planned, at, ok = job{w, s.joiner.Leave, "leave before it joins anew", leftToRejoin}, w.rejoins, true
+	case w.joins == joined:
+		planned, at, ok = job{w, s.joiner.Leave, "leave", notJoined}, w.gone, !w.gone.IsZero()
 	default:
-		planned, at, ok = job{w, s.joiner.Join, "join", joined}, w.boots, w.joins != joined && !w.neverJoins
+		planned, at, ok = job{w, s.joiner.Join, "join", joined}, w.boots, !w.neverJoins
 	}
 	if at.Before(w.retry) {
 		at = w.retry
@@ -106,12 +110,15 @@ func (s *Server) perform(ctx context.Context, job job) {
 		return
 	}
 	w.joins = job.done
-	if job.done == joined {
+	switch job.done {
+	case joined:
 		s.ledger.Joined(w.sequence, now)
 		s.log.Info("Machine joined", "machine", w.machine.Hostname, "sequence", w.sequence)
-		return
+	case leftToRejoin:
+		w.rejoins = time.Time{}
+	default:
+		s.workers = slices.DeleteFunc(s.workers, func(other *worker) bool { return other == w })
 	}
-	s.workers = slices.DeleteFunc(s.workers, func(other *worker) bool { return other == w })
 }
 
 // sleep waits until the next job is due or something new happens. It tells whether to go on.

@@ -33,7 +33,15 @@ func (s *Server) addSlave(r *request) reply {
 	if _, empty := s.strike(target, fault.NoStock); empty {
 		return refused(messageNoStock)
 	}
-	s.order(g, target, r.now)
+	if _, full := s.strike(target, fault.Quota); full {
+		return refused(messageWorkerLimit)
+	}
+	w := s.order(g, target, r)
+	if _, object := s.strike(target, fault.ObjectReply); object {
+		return found(map[string]any{
+			"id": firstNodeID + w.sequence, "identifier": w.machine.Identifier, "status": statusProvisioning, "hostname": w.shownHostname,
+		})
+	}
 	return done()
 }
 
@@ -97,7 +105,7 @@ func (s *Server) reduceSlave(r *request) reply {
 		return refused(messageFieldRequired, "groupId")
 	}
 	candidates := slices.DeleteFunc(slices.Clone(s.workers), func(w *worker) bool {
-		return w.group.id != groupID || w.deleting()
+		return w.group.id != groupID || w.released
 	})
 	if len(candidates) == 0 {
 		return refused(messageEmptyGroup)
@@ -117,10 +125,18 @@ func (s *Server) giveBack(w *worker, call fault.Call, r *request) reply {
 		s.ledger.Struck(w.sequence, fault.DeleteLies)
 		return done()
 	}
-	if w.deleting() {
+	if w.released {
 		return done()
 	}
-	w.gone = r.now.Add(s.settings.deletion)
+	end := r.now.Add(s.settings.deletion)
+	if slow, ok := s.strike(fault.Target{Call: call, Identifier: w.machine.Identifier}, fault.SlowDelete); ok {
+		s.ledger.Struck(w.sequence, fault.SlowDelete)
+		end = end.Add(duration(slow.DelaySeconds))
+	}
+	if w.gone.IsZero() || end.Before(w.gone) {
+		w.gone = end
+	}
+	w.released = true
 	s.ledger.DeleteRequested(w.sequence, r.now)
 	s.log.Info("Machine deletion requested", "machine", w.machine.Hostname, "sequence", w.sequence)
 	s.nudge()

@@ -120,6 +120,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		failed(http.StatusUnauthorized, messageUnauthenticated).write(w)
 		return
 	}
+	if _, expired := s.strike(fault.Target{Call: route.call}, fault.ExpiredToken); expired {
+		clear(s.auth.expires)
+		s.calls[callUnauthenticated]++
+		s.mu.Unlock()
+		failed(http.StatusUnauthorized, messageUnauthenticated).write(w)
+		return
+	}
 	latency, slow := s.strike(fault.Target{Call: route.call}, fault.Latency)
 	s.mu.Unlock()
 	if slow && !s.pause(r.Context(), duration(latency.DelaySeconds)) {
@@ -138,7 +145,7 @@ func (s *Server) answer(r *request, route route) reply {
 	if route.call == fault.DeleteSlave {
 		s.enterAttempt(r)
 	}
-	answer, struck := s.answerOfFault(target)
+	answer, struck := s.answerOfFault(target, r.now)
 	if !struck {
 		answer = route.handle(r)
 	}
@@ -154,7 +161,7 @@ func (s *Server) answer(r *request, route route) reply {
 }
 
 // answerOfFault is the answer of a fault that keeps the call from having any effect.
-func (s *Server) answerOfFault(target fault.Target) (reply, bool) {
+func (s *Server) answerOfFault(target fault.Target, now time.Time) (reply, bool) {
 	struck, ok := s.strike(target, fault.Status, fault.Error200, fault.RateLimited, fault.LostReplyBeforeEffect)
 	if !ok {
 		return reply{}, false
@@ -169,13 +176,24 @@ func (s *Server) answerOfFault(target fault.Target) (reply, bool) {
 		return reply{status: struck.Status, html: page, refusal: title}, true
 	case fault.RateLimited:
 		answer := failed(http.StatusTooManyRequests, messageTooManyRequests)
-		answer.retryAfter = struck.RetryAfterSeconds
+		answer.retryAfter = retryAfter(struck, now)
 		return answer, true
 	case fault.LostReplyBeforeEffect:
 		return reply{lost: true, refusal: "the connection was closed before the effect"}, true
 	default: // Error200 is all that strike was asked for beside these
 		return refused(struck.Message), true
 	}
+}
+
+// retryAfter is the header in one of its two forms, empty if there is none.
+func retryAfter(f fault.Fault, now time.Time) string {
+	switch {
+	case f.RetryAfterSeconds == 0:
+		return ""
+	case f.RetryAfterDate:
+		return now.Add(time.Duration(f.RetryAfterSeconds) * time.Second).UTC().Format(http.TimeFormat)
+	}
+	return strconv.Itoa(f.RetryAfterSeconds)
 }
 
 // strike takes a fault off the queue and says so in the log.

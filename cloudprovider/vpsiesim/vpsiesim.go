@@ -24,18 +24,18 @@ import (
 
 // Machine is a worker as it boots: what its kubelet sees.
 type Machine struct {
-	Identifier string
+	Identifier string `json:"identifier"`
 	// Hostname is in lower case, as node names are, whatever the API shows.
-	Hostname string
-	IP       string
-	SizeID   int
-	SizeName string
-	CPU      int
+	Hostname string `json:"hostname"`
+	IP       string `json:"ip"`
+	SizeID   int    `json:"sizeId"`
+	SizeName string `json:"sizeName"`
+	CPU      int    `json:"cpu"`
 	// MemoryMB is what the guest sees, less than was sold if the memory balloons.
-	MemoryMB       int
-	DiskGB         int
-	DatacenterID   string
-	DatacenterCode string
+	MemoryMB       int    `json:"memoryMB"`
+	DiskGB         int    `json:"diskGB"`
+	DatacenterID   string `json:"datacenterId"`
+	DatacenterCode string `json:"datacenterCode"`
 }
 
 // Joiner makes a machine a node of a Kubernetes cluster, and takes it out again when the machine is

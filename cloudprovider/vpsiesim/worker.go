@@ -32,7 +32,9 @@ type worker struct {
 	size          Offer
 
 	ordered, appears, addressed, boots time.Time
-	gone                               time.Time // zero until its deletion is asked for
+	gone                               time.Time // zero until its end is decided
+	rejoins                            time.Time // zero: it joins once
+	released                           bool      // its deletion was asked for
 	neverJoins                         bool
 
 	listed bool // the ledger knows that it appeared
@@ -49,15 +51,15 @@ const (
 	notJoined joinState = iota
 	joinTried           // it may have joined in part, so it has to leave
 	joined
+	leftToRejoin
 )
 
-func (w *worker) deleting() bool             { return !w.gone.IsZero() }
-func (w *worker) isGone(now time.Time) bool  { return w.deleting() && !now.Before(w.gone) }
+func (w *worker) isGone(now time.Time) bool  { return !w.gone.IsZero() && !now.Before(w.gone) }
 func (w *worker) visible(now time.Time) bool { return !now.Before(w.appears) && !w.isGone(now) }
 
 func (s *Server) status(w *worker, now time.Time) string {
 	switch {
-	case w.deleting():
+	case w.released:
 		return statusDeleting
 	case w.joins == joined, s.joiner == nil && !w.neverJoins && !now.Before(w.boots):
 		return statusRunning
@@ -66,32 +68,47 @@ func (s *Server) status(w *worker, now time.Time) string {
 	}
 }
 
-// order enters an accepted order and starts the life of its machine.
-func (s *Server) order(g *group, target fault.Target, now time.Time) {
-	sequence := s.ledger.Next()
-	w := s.draw(sequence, g, now)
-	price := s.datacenter.monthlyPrice(g.size.PricePerMonth)
-	entry := ledger.Order{
-		Call: target.Call, GroupID: g.id, GroupName: g.name, SizeID: g.size.ID, SizeName: g.size.Name, Datacenter: s.datacenter.Code,
-		PricePerMonth: price, PricePerHour: ledger.HourlyPrice(price),
-		Identifier: w.machine.Identifier, Hostname: w.machine.Hostname, OrderedAt: now,
-	}
+// order enters an accepted order and starts the life of its machine. The request's X-Request-Id, which VPSie has no known use
+// for, tells the ledger what the order is for.
+func (s *Server) order(g *group, target fault.Target, r *request) *worker {
+	entry := ledger.Order{Call: target.Call, For: r.http.Header.Get("X-Request-Id")}
+	w := s.draw(g, r.now)
 	if _, lost := s.strike(target, fault.NeverAppears); lost {
-		entry.State = ledger.Lost
-		entry.Faults = []fault.Kind{fault.NeverAppears}
-		s.ledger.Accept(entry)
-		s.log.Info("Order accepted and lost", "sequence", sequence, "sizeID", g.size.ID)
-		return
+		entry.State, entry.Faults = ledger.Lost, []fault.Kind{fault.NeverAppears}
+		s.enter(w, entry)
+		s.log.Info("Order accepted and lost", "sequence", w.sequence, "sizeID", g.size.ID)
+		return w
 	}
 	entry.Faults = s.spoil(w, target)
-	s.ledger.Accept(entry)
-	s.workers = append(s.workers, w)
-	s.nudge()
-	s.log.Info("Order accepted", "sequence", sequence, "sizeID", g.size.ID, "machine", w.machine.Hostname)
+	s.enter(w, entry)
+	s.log.Info("Order accepted", "sequence", w.sequence, "sizeID", g.size.ID, "machine", w.machine.Hostname)
+	if _, twice := s.strike(target, fault.Duplicate); twice {
+		second := s.draw(g, r.now)
+		s.enter(second, ledger.Order{
+			Call: target.Call, For: entry.For, Origin: ledger.Duplicate, DuplicateOf: w.sequence, Faults: []fault.Kind{fault.Duplicate},
+		})
+		s.log.Info("Order delivered twice", "sequence", second.sequence, "machine", second.machine.Hostname)
+	}
+	return w
 }
 
-// draw decides everything about a machine from the seed and its sequence number.
-func (s *Server) draw(sequence int, g *group, now time.Time) *worker {
+// enter writes a machine into the ledger and starts its life; an order that is lost has none.
+func (s *Server) enter(w *worker, entry ledger.Order) {
+	g := w.group
+	price := s.datacenter.monthlyPrice(g.size.PricePerMonth)
+	entry.GroupID, entry.GroupName, entry.SizeID, entry.SizeName = g.id, g.name, g.size.ID, g.size.Name
+	entry.Datacenter, entry.PricePerMonth, entry.PricePerHour = s.datacenter.Code, price, ledger.HourlyPrice(price)
+	entry.Identifier, entry.Hostname, entry.OrderedAt = w.machine.Identifier, w.machine.Hostname, w.ordered
+	s.ledger.Accept(entry)
+	if entry.State != ledger.Lost {
+		s.workers = append(s.workers, w)
+		s.nudge()
+	}
+}
+
+// draw decides everything about the next machine from the seed and its sequence number.
+func (s *Server) draw(g *group, now time.Time) *worker {
+	sequence := s.ledger.Next()
 	identifier := s.identifier("machine", strconv.Itoa(sequence))
 	random := rand.New(rand.NewPCG(uint64(s.seed), uint64(sequence)))
 	w := &worker{sequence: sequence, group: g, size: g.size, ordered: now}
@@ -144,6 +161,19 @@ func (s *Server) spoil(w *worker, target fault.Target) []fault.Kind {
 		struck = append(struck, fault.UpperCaseHostname)
 		w.shownHostname = strings.ToUpper(w.shownHostname)
 	}
+	if slow, ok := s.strike(target, fault.SlowAppear); ok {
+		struck = append(struck, fault.SlowAppear)
+		late := duration(slow.DelaySeconds)
+		w.appears, w.addressed, w.boots = w.appears.Add(late), w.addressed.Add(late), w.boots.Add(late)
+	}
+	if again, ok := s.strike(target, fault.JoinsTwice); ok {
+		struck = append(struck, fault.JoinsTwice)
+		w.rejoins = w.boots.Add(duration(again.DelaySeconds))
+	}
+	if end, ok := s.strike(target, fault.Vanishes); ok {
+		struck = append(struck, fault.Vanishes)
+		w.gone = w.appears.Add(duration(end.DelaySeconds))
+	}
 	if balloon, ok := s.strike(target, fault.BalloonMemory); ok {
 		struck = append(struck, fault.BalloonMemory)
 		w.machine.MemoryMB = balloonedMemory(balloon.MemoryMB, w.size.RAMMB)
@@ -164,7 +194,7 @@ func balloonedMemory(asked, sold int) int {
 func (s *Server) settle(now time.Time) {
 	for _, w := range s.workers {
 		// It may have appeared and gone since anybody last looked.
-		if !w.listed && !now.Before(w.appears) && (!w.deleting() || w.appears.Before(w.gone)) {
+		if !w.listed && !now.Before(w.appears) && (w.gone.IsZero() || w.appears.Before(w.gone)) {
 			w.listed = true
 			s.ledger.Appeared(w.sequence, w.appears)
 		}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -27,11 +28,11 @@ type Client struct {
 }
 
 // New makes a client for a server such as http://127.0.0.1:8080; a nil client is http.DefaultClient.
-func New(url string, client *http.Client) *Client {
+func New(server string, client *http.Client) *Client {
 	if client == nil {
 		client = http.DefaultClient
 	}
-	return &Client{base: strings.TrimSuffix(url, "/") + vpsiesim.AdminPrefix, http: client}
+	return &Client{base: strings.TrimSuffix(server, "/") + vpsiesim.AdminPrefix, http: client}
 }
 
 // Health tells that the server answers, and what it simulates.
@@ -75,7 +76,24 @@ func (c *Client) RemoveFault(ctx context.Context, id int) error {
 	return err
 }
 
-// ClearFaults withdraws every fault that still waits.
+// Mix replaces what strikes by chance.
+func (c *Client) Mix(ctx context.Context, mix fault.Mix) error {
+	_, err := call[fault.Mix](ctx, c, http.MethodPost, "/mix", mix)
+	return err
+}
+
+// AddForeign adds a worker that nobody ordered, as a person does in VPSie's console.
+func (c *Client) AddForeign(ctx context.Context, sizeID int) (vpsiesim.Machine, error) {
+	return call[vpsiesim.Machine](ctx, c, http.MethodPost, "/workers", vpsiesim.Foreign{SizeID: sizeID})
+}
+
+// Destroy ends a worker at once, whoever owns it.
+func (c *Client) Destroy(ctx context.Context, identifier string) error {
+	_, err := call[vpsiesim.Machine](ctx, c, http.MethodDelete, "/workers?identifier="+url.QueryEscape(identifier), nil)
+	return err
+}
+
+// ClearFaults withdraws every fault that still waits, and the mix.
 func (c *Client) ClearFaults(ctx context.Context) error {
 	_, err := call[fault.Report](ctx, c, http.MethodDelete, "/faults", nil)
 	return err
