@@ -85,3 +85,90 @@ func FuzzOffers(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNodeGroups looks for groups that a worker could be bought into by mistake: without a number, or with a size that VPSie did
+// not tell.
+func FuzzNodeGroups(f *testing.F) {
+	for _, seed := range []string{
+		`[{"id":71,"group_name":"g","boxsize_id":3,"is_deleted":0,"dcIdentifier":"d"}]`, `[{"id":"71","boxsize_id":"3","is_deleted":true}]`,
+		`[{"id":-1}]`, `{"rows":[{"id":1e300,"boxsize_id":null}],"count":1}`, `[null]`, `false`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		groups, err := NodeGroups(data)
+		if err != nil && len(groups) > 0 {
+			t.Errorf("%q has the error %v and the groups %+v", data, err, groups)
+		}
+		for _, g := range groups {
+			if g.ID <= 0 || g.SizeID < 0 {
+				t.Errorf("%q has the group %+v", data, g)
+			}
+		}
+	})
+}
+
+// FuzzReference looks for rows without the identifier that they would be asked for by.
+func FuzzReference(f *testing.F) {
+	for _, seed := range []string{
+		`[{"dc_name":"Helsinki","identifier":"d","is_active":1,"is_deleted":"0"}]`, `[{"cluster_name":"c","identifier":"k","lock":1,"lb_id":null,"price":"24.5"}]`,
+		`{"rows":[{"identifier":7}]}`, `[{}]`, `[[]]`, `{"rows":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		datacenters, err := Datacenters(data)
+		for _, d := range datacenters {
+			if d.Identifier == "" || err != nil {
+				t.Errorf("%q has the datacenter %+v and the error %v", data, d, err)
+			}
+		}
+		clusters, err := Clusters(data)
+		for _, c := range clusters {
+			if c.Identifier == "" || err != nil {
+				t.Errorf("%q has the cluster %+v and the error %v", data, c, err)
+			}
+		}
+	})
+}
+
+// FuzzToken looks for answers to an exchange that are taken for a token although there is none, and for errors that quote one.
+func FuzzToken(f *testing.F) {
+	for _, seed := range []string{
+		`{"error":false,"token":{"access":{"token":"s3cret","expires":"2030-01-01T00:00:00Z"}}}`, `{"accessToken":{"token":"s3cret","expires":"soon"}}`,
+		`{"token":"s3cret"}`, `{"token":{"access":{"token":5}}}`, `{"token":null,"accessToken":[]}`, `[]`, `<html>`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		token, expires, err := Token(body)
+		if err == nil && token == "" || err != nil && (token != "" || !expires.IsZero()) {
+			t.Errorf("%q was read as %q until %v, error %v", body, token, expires, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q comes out as %v", body, err)
+		}
+	})
+}
+
+// FuzzScalars looks for words that one type reads and another cannot bear, and for amounts that cannot be compared.
+func FuzzScalars(f *testing.F) {
+	for _, seed := range []string{`1`, `"1"`, `true`, `"false"`, `null`, `1e999`, `"12,50"`, `-0`, `""`, `{}`, `" 7 "`, `"0x10"`, `"Infinity"`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			t.Skip("no JSON")
+		}
+		var n number
+		if err := json.Unmarshal(data, &n); err == nil && (math.IsNaN(float64(n)) || math.IsInf(float64(n), 0)) {
+			t.Errorf("%q is the number %v", data, n)
+		}
+		var yes flag
+		var word text
+		flagErr, textErr := json.Unmarshal(data, &yes), json.Unmarshal(data, &word)
+		if flagErr == nil && textErr == nil && bool(yes) && (word == "0" || strings.EqualFold(string(word), "false")) {
+			t.Errorf("%q is true and the word %q", data, word)
+		}
+	})
+}

@@ -17,7 +17,7 @@ type flag bool
 
 // UnmarshalJSON takes every scalar; a string that is not a known word for no is yes.
 func (f *flag) UnmarshalJSON(data []byte) error {
-	word := wordOf(data)
+	word := strings.TrimSpace(wordOf(data))
 	switch strings.ToLower(word) {
 	case "", "false", "no", "null":
 		*f = false
