@@ -44,22 +44,29 @@ func (p *Provider) order(ctx context.Context, order cloudprovider.Order) error {
 	if why := p.catalogue.whySetAside(order.OfferingID); why != nil {
 		return &cloudprovider.Error{Reaction: why.Reaction, Reason: why.Reason, Err: fmt.Errorf("not asked again so soon after: %w", why.Err)}
 	}
-	err = p.buy(ctx, at.cluster, size)
+	err = p.buy(ctx, at.cluster, size, order.Name)
 	p.learn(order.OfferingID, err)
 	return err
 }
 
 // buy adds one worker to the node group of the size.
-func (p *Provider) buy(ctx context.Context, cluster string, size int64) error {
+func (p *Provider) buy(ctx context.Context, cluster string, size int64, name string) error {
 	group, err := p.groups.ensure(ctx, cluster, size)
 	if err != nil {
 		return err
 	}
-	err = p.client.AddWorker(ctx, cluster, group)
-	if err != nil && !api.IsAmbiguous(err) {
-		p.groups.forget(size) // it may have been deleted behind our back
+	err = p.client.AddWorker(ctx, cluster, group, name)
+	if mayMeanNoGroup(err) {
+		p.groups.forget(size)
 	}
 	return err
+}
+
+// mayMeanNoGroup says whether the node group may have been deleted behind our back. Throttling, refused credentials and
+// requests that were not sent say nothing of it, and looking for the group again would cost what is scarce just then.
+func mayMeanNoGroup(err error) bool {
+	var refused *api.APIError
+	return errors.As(err, &refused) && !api.IsAmbiguous(err) && !api.IsRateLimited(err) && !api.IsUnauthorized(err)
 }
 
 // learn sets aside what a refusal says cannot be had.

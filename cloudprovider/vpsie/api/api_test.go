@@ -23,6 +23,7 @@ const base = "https://vpsie.example"
 type seen struct {
 	Method, Path, Body string
 	Auth, Bearer       string
+	About              string
 }
 
 // cloud is a VPSie in memory: what it answers is scripted, what it was asked is kept. It has no network, so that time can be
@@ -44,7 +45,7 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 		body = string(text)
 	}
 	c.mu.Lock()
-	c.seen = append(c.seen, seen{r.Method, r.URL.RequestURI(), body, r.Header.Get("Vpsie-Auth"), r.Header.Get("Authorization")})
+	c.seen = append(c.seen, seen{r.Method, r.URL.RequestURI(), body, r.Header.Get("Vpsie-Auth"), r.Header.Get("Authorization"), r.Header.Get("X-Request-Id")})
 	answer := c.answers[min(len(c.seen), len(c.answers))-1]
 	c.mu.Unlock()
 	w := httptest.NewRecorder()
@@ -147,11 +148,11 @@ func TestRequestsAreWhatVPSieKnows(t *testing.T) {
 		"a new node group": {accepted, func(ctx context.Context, c *Client) error { return c.CreateNodeGroup(ctx, "k", "g", 3) }, seen{
 			Method: "POST", Path: "/apps/v2/k8s/cluster/add/group", Body: `{"KubeSizeID":3,"clusterIdentifier":"k","groupName":"g"}`,
 		}},
-		"a new worker":   {accepted, func(ctx context.Context, c *Client) error { return c.AddWorker(ctx, "k", 17) }, seen{Method: "POST", Path: "/apps/v2/k8s/cluster/byId/k/add/slave/group/17"}},
+		"a new worker":   {accepted, func(ctx context.Context, c *Client) error { return c.AddWorker(ctx, "k", 17, "vn-7") }, seen{Method: "POST", Path: "/apps/v2/k8s/cluster/byId/k/add/slave/group/17", About: "vn-7"}},
 		"an old worker":  {accepted, func(ctx context.Context, c *Client) error { return c.DeleteWorker(ctx, "k", "w") }, seen{Method: "DELETE", Path: "/apps/v2/k8s/cluster/byId/k/delete/slave", Body: `{"identifier":"w"}`}},
 		"an empty reply": {reply(204, ""), func(ctx context.Context, c *Client) error { return c.DeleteWorker(ctx, "k", "w") }, seen{Method: "DELETE", Path: "/apps/v2/k8s/cluster/byId/k/delete/slave", Body: `{"identifier":"w"}`}},
 		"a worker with an object for an answer": {reply(200, `{"error":false,"data":{"id":1,"hostname":"x"}}`), func(ctx context.Context, c *Client) error {
-			return c.AddWorker(ctx, "k", 17)
+			return c.AddWorker(ctx, "k", 17, "no\nheader")
 		}, seen{Method: "POST", Path: "/apps/v2/k8s/cluster/byId/k/add/slave/group/17"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +178,7 @@ func TestIncompleteRequestsAreNotSent(t *testing.T) {
 		"offers of no datacenter": offers, "no cluster": cluster, "groups above": groups,
 		"a group of no cluster":  client.CreateNodeGroup(ctx, "", "g", 1),
 		"a group without name":   client.CreateNodeGroup(ctx, "k", "", 1),
-		"a worker of no cluster": client.AddWorker(ctx, "", 1),
+		"a worker of no cluster": client.AddWorker(ctx, "", 1, "vn"),
 		"no worker":              client.DeleteWorker(ctx, "k", ""),
 	} {
 		if !errors.Is(err, ErrInvalidRequest) {

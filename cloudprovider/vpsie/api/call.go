@@ -23,6 +23,8 @@ type request struct {
 	path     string // below /apps/v2, escaped
 	query    url.Values
 	body     any // nil: none
+	// about names what the request is for. It is sent along for VPSie's logs, which otherwise know no order from another.
+	about string
 }
 
 // call returns the data of the envelope. A read is repeated while repeating makes sense; a change is sent once, and
@@ -58,26 +60,38 @@ func (c *Client) read(ctx context.Context, r request) (json.RawMessage, error) {
 	}
 }
 
-// attempt sends the request with the present credentials, and once more with a new token where an exchanged one was
-// refused: a request that was not authenticated has changed nothing.
+// attempt sends the request with the present credentials. Where they were refused it sends it once more with a new token,
+// or with the credentials that took their place while it was on its way: a request that was not authenticated has changed
+// nothing, and a rotation must not cost a call in flight.
 func (c *Client) attempt(ctx context.Context, r request) (json.RawMessage, error) {
-	creds, err := c.options.Credentials(ctx)
-	if err != nil {
-		return nil, &CredentialsError{Err: err}
-	}
-	auth, err := c.exchange.authorize(ctx, creds)
+	creds, auth, err := c.authorization(ctx)
 	if err != nil {
 		return nil, err
 	}
 	a, err := c.send(ctx, r, creds, auth)
-	if auth.exchanged && IsUnauthorized(err) {
-		c.exchange.forget(ctx, auth)
-		if auth, err = c.exchange.authorize(ctx, creds); err != nil {
-			return nil, err
-		}
-		a, err = c.send(ctx, r, creds, auth)
+	if !IsUnauthorized(err) {
+		return a.data, err
 	}
+	c.exchange.forget(ctx, auth)
+	again, newer, secondErr := c.authorization(ctx)
+	switch {
+	case secondErr != nil && auth.exchanged:
+		return nil, secondErr
+	case secondErr != nil || newer == auth && again.URL == creds.URL:
+		return nil, err
+	}
+	a, err = c.send(ctx, r, again, newer)
 	return a.data, err
+}
+
+// authorization returns the present credentials and what a request proves its right with.
+func (c *Client) authorization(ctx context.Context) (Credentials, authorization, error) {
+	creds, err := c.options.Credentials(ctx)
+	if err != nil {
+		return Credentials{}, authorization{}, &CredentialsError{Err: err}
+	}
+	auth, err := c.exchange.authorize(ctx, creds)
+	return creds, auth, err
 }
 
 // send waits for the request's turn and sends it, once.

@@ -49,7 +49,7 @@ func TestReadsAreRepeatedChangesAreNot(t *testing.T) {
 					t.Errorf("the read was sent %d times, want %d", got, test.reads)
 				}
 				for change, send := range map[string]func(*Client) error{
-					"order":    func(c *Client) error { return c.AddWorker(t.Context(), "k", 1) },
+					"order":    func(c *Client) error { return c.AddWorker(t.Context(), "k", 1, "vn") },
 					"deletion": func(c *Client) error { return c.DeleteWorker(t.Context(), "k", "w") },
 					"group":    func(c *Client) error { return c.CreateNodeGroup(t.Context(), "k", "g", 1) },
 				} {
@@ -93,12 +93,12 @@ func TestAnOrderWaitingForItsTurnThatIsCanceledWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vpsie := newCloud(accepted)
 		client := newClient(t, vpsie, func(o *Options) { o.RequestsPerMinute = 1 })
-		if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+		if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := client.AddWorker(ctx, "k", 1)
+		err := client.AddWorker(ctx, "k", 1, "vn")
 		if !errors.Is(err, context.DeadlineExceeded) || IsAmbiguous(err) || len(vpsie.requests()) != 1 {
 			t.Errorf("got %v, %d requests", err, len(vpsie.requests()))
 		}
@@ -120,7 +120,7 @@ func TestRealConnections(t *testing.T) {
 				change(o)
 			}
 		})
-		err = client.AddWorker(t.Context(), "k", 1)
+		err = client.AddWorker(t.Context(), "k", 1, "vn")
 		return sent, err
 	}
 	t.Run("a connection closed without an answer leaves doubt", func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestRealConnections(t *testing.T) {
 	t.Run("a host that refuses connections leaves none", func(t *testing.T) {
 		server := httptest.NewServer(http.NotFoundHandler())
 		server.Close()
-		err := newClient(t, nil, func(o *Options) { o.BaseURL = server.URL }).AddWorker(t.Context(), "k", 1)
+		err := newClient(t, nil, func(o *Options) { o.BaseURL = server.URL }).AddWorker(t.Context(), "k", 1, "vn")
 		if err == nil || IsAmbiguous(err) || !isUnsent(err) {
 			t.Errorf("got %v", err)
 		}
@@ -171,7 +171,7 @@ func TestRealConnections(t *testing.T) {
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		defer server.Close()
-		err := newClient(t, nil, func(o *Options) { o.BaseURL = server.URL }).AddWorker(t.Context(), "k", 1)
+		err := newClient(t, nil, func(o *Options) { o.BaseURL = server.URL }).AddWorker(t.Context(), "k", 1, "vn")
 		if err == nil || IsAmbiguous(err) || !strings.Contains(err.Error(), "certificate") || sent > 0 {
 			t.Errorf("got %v after %d requests", err, sent)
 		}

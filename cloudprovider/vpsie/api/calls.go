@@ -134,14 +134,15 @@ func (c *Client) CreateNodeGroup(ctx context.Context, clusterID, name string, si
 	return err
 }
 
-// AddWorker orders one machine. VPSie gives it no identifier yet.
-func (c *Client) AddWorker(ctx context.Context, clusterID string, groupID int64) error {
+// AddWorker orders one machine. VPSie gives it no identifier yet. What it is for goes along as X-Request-Id, for the day that
+// VPSie's support is asked about it; VPSie is not known to read it.
+func (c *Client) AddWorker(ctx context.Context, clusterID string, groupID int64, about string) error {
 	if err := given(AddWorker, "cluster", clusterID); err != nil {
 		return err
 	}
 	_, err := c.call(ctx, request{
 		endpoint: AddWorker, method: http.MethodPost,
-		path: clusterPath(clusterID) + "/add/slave/group/" + strconv.FormatInt(groupID, 10),
+		path: clusterPath(clusterID) + "/add/slave/group/" + strconv.FormatInt(groupID, 10), about: about,
 	})
 	return err
 }

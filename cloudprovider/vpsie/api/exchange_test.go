@@ -79,7 +79,7 @@ func TestExchange(t *testing.T) {
 			var calls sync.WaitGroup
 			for range 20 {
 				calls.Go(func() {
-					if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+					if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 						t.Error(err)
 					}
 				})
@@ -99,7 +99,7 @@ func TestRenewal(t *testing.T) {
 		x := &tokens{lifetime: lifetime, shape: shapeToken}
 		vpsie := newCloud(x.answer)
 		client := newClient(t, vpsie, withSecret)
-		if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+		if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 			t.Fatal(err)
 		}
 		return x, vpsie, client
@@ -108,10 +108,10 @@ func TestRenewal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x, _, client := start(t, time.Hour)
 			time.Sleep(54 * time.Minute)
-			_ = client.AddWorker(t.Context(), "k", 1)
+			_ = client.AddWorker(t.Context(), "k", 1, "vn")
 			early := x.issued
 			time.Sleep(2 * time.Minute)
-			if err := client.AddWorker(t.Context(), "k", 1); err != nil || early != 1 || x.issued != 2 {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil || early != 1 || x.issued != 2 {
 				t.Errorf("exchanges %d, then %d, error %v", early, x.issued, err)
 			}
 		})
@@ -120,7 +120,7 @@ func TestRenewal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x, vpsie, client := start(t, time.Hour)
 			x.set(func() { x.revoked = true })
-			if err := client.AddWorker(t.Context(), "k", 1); err != nil || x.issued != 2 || vpsie.count("/slave/group/1") != 3 {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil || x.issued != 2 || vpsie.count("/slave/group/1") != 3 {
 				t.Errorf("error %v, %d exchanges, %d orders", err, x.issued, vpsie.count("/slave/group/1"))
 			}
 		})
@@ -128,7 +128,7 @@ func TestRenewal(t *testing.T) {
 	t.Run("a token that is always refused does not loop", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			vpsie := newCloud(reply(200, fmt.Sprintf(shapeToken, "bad-token", "")), reply(401, ""), reply(200, fmt.Sprintf(shapeToken, "worse-token", "")), reply(401, ""))
-			err := newClient(t, vpsie, withSecret).AddWorker(t.Context(), "k", 1)
+			err := newClient(t, vpsie, withSecret).AddWorker(t.Context(), "k", 1, "vn")
 			if !IsUnauthorized(err) || len(vpsie.requests()) != 4 {
 				t.Errorf("got %v after %d requests", err, len(vpsie.requests()))
 			}
@@ -139,11 +139,11 @@ func TestRenewal(t *testing.T) {
 			x, _, client := start(t, time.Hour)
 			x.set(func() { x.fail = true })
 			time.Sleep(57 * time.Minute)
-			if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(5 * time.Minute)
-			err := client.AddWorker(t.Context(), "k", 1)
+			err := client.AddWorker(t.Context(), "k", 1, "vn")
 			if err == nil || IsAmbiguous(err) {
 				t.Errorf("an order without a token ends in %v", err)
 			}
@@ -153,7 +153,7 @@ func TestRenewal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x, _, client := start(t, -time.Hour)
 			for range 5 {
-				_ = client.AddWorker(t.Context(), "k", 1)
+				_ = client.AddWorker(t.Context(), "k", 1, "vn")
 			}
 			if x.issued != 1 {
 				t.Errorf("%d exchanges", x.issued)
@@ -177,7 +177,7 @@ func TestRotatedCredentialsTakeEffectAtOnce(t *testing.T) {
 		{Token: "first"}, {Token: "second"}, {ClientID: "c", ClientSecret: "third"}, {ClientID: "c", ClientSecret: "fourth"},
 		{Token: "fifth", ClientID: "c", ClientSecret: "fourth", URL: "https://other.example/apps/v2/"},
 	} {
-		if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+		if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -203,7 +203,7 @@ func TestCredentialsThatCannotBeUsedAreNotSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			vpsie := newCloud(accepted)
-			err := newClient(t, vpsie, func(o *Options) { o.Credentials = source }).AddWorker(t.Context(), "k", 1)
+			err := newClient(t, vpsie, func(o *Options) { o.Credentials = source }).AddWorker(t.Context(), "k", 1, "vn")
 			var missing *CredentialsError
 			if !errors.As(err, &missing) || IsAmbiguous(err) || len(vpsie.requests()) > 0 || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("got %v, %d requests", err, len(vpsie.requests()))
@@ -242,7 +242,7 @@ func TestSecretsStayInside(t *testing.T) {
 						o.Logger = funcr.New(func(prefix, args string) { out.WriteString(prefix + args + "\n") }, funcr.Options{Verbosity: 10})
 					})
 					_, err := client.Clusters(t.Context())
-					fmt.Fprintf(&out, "%v %+v %q\n", err, err, client.AddWorker(t.Context(), "k", 1))
+					fmt.Fprintf(&out, "%v %+v %q\n", err, err, client.AddWorker(t.Context(), "k", 1, "vn"))
 					client.options.Logger.Info("Had credentials", "value", creds, "pointer", &creds)
 					text, _ := json.Marshal(creds)
 					fmt.Fprintf(&out, "%s %v %+v %#v %s %q\n", text, creds, creds, creds, creds, creds)

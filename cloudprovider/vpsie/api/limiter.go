@@ -72,14 +72,28 @@ func (l *limiter) pauseFor(d time.Duration) {
 // longestPause bounds what a wrong Retry-After can do.
 const longestPause = 10 * time.Minute
 
-// retryAfter reads the header in both of its forms.
+// retryAfter reads the header in both of its forms, and else X-RateLimit-Reset, which some servers count in seconds from
+// now and some in seconds since 1970. Nobody knows which of them VPSie sends, if any.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return min(max(time.Duration(seconds)*time.Second, 0), longestPause)
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return pauseOf(seconds)
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return min(max(at.Sub(now), 0), longestPause)
 	}
-	return 0
+	const year2001 = 1_000_000_000
+	seconds, err := strconv.ParseInt(strings.TrimSpace(header.Get("X-Ratelimit-Reset")), 10, 64)
+	switch {
+	case err != nil:
+		return 0
+	case seconds >= year2001:
+		return pauseOf(seconds - now.Unix())
+	}
+	return pauseOf(seconds)
+}
+
+// pauseOf keeps nonsense from overflowing a time.Duration.
+func pauseOf(seconds int64) time.Duration {
+	return time.Duration(min(max(seconds, 0), int64(longestPause/time.Second))) * time.Second
 }

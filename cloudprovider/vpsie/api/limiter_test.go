@@ -85,11 +85,11 @@ func TestRetryAfterIsKept(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			vpsie := newCloud(reply(429, "", "Retry-After", "12"), accepted)
 			client := newClient(t, vpsie, nil)
-			if err := client.AddWorker(t.Context(), "k", 1); !IsRateLimited(err) || IsAmbiguous(err) {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); !IsRateLimited(err) || IsAmbiguous(err) {
 				t.Errorf("got %v", err)
 			}
 			started := time.Now()
-			if err := client.AddWorker(t.Context(), "k", 1); err != nil || time.Since(started) < 12*time.Second {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil || time.Since(started) < 12*time.Second {
 				t.Errorf("got %v after %v", err, time.Since(started))
 			}
 		})
@@ -98,14 +98,14 @@ func TestRetryAfterIsKept(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			vpsie := newCloud(reply(429, "", "Retry-After", "300"), accepted)
 			client := newClient(t, vpsie, nil)
-			_ = client.AddWorker(t.Context(), "k", 1)
+			_ = client.AddWorker(t.Context(), "k", 1, "vn")
 			started := time.Now()
-			err := client.AddWorker(t.Context(), "k", 1)
+			err := client.AddWorker(t.Context(), "k", 1, "vn")
 			if !errors.Is(err, ErrThrottled) || IsAmbiguous(err) || time.Since(started) > time.Second || len(vpsie.requests()) != 1 {
 				t.Errorf("got %v after %v, %d requests", err, time.Since(started), len(vpsie.requests()))
 			}
 			time.Sleep(300 * time.Second)
-			if err := client.AddWorker(t.Context(), "k", 1); err != nil {
+			if err := client.AddWorker(t.Context(), "k", 1, "vn"); err != nil {
 				t.Errorf("after the pause: %v", err)
 			}
 		})
@@ -131,7 +131,7 @@ func TestBreaker(t *testing.T) {
 				for range DefaultBreakerFailures {
 					_, _ = client.Clusters(t.Context())
 				}
-				err := client.AddWorker(t.Context(), "k", 1)
+				err := client.AddWorker(t.Context(), "k", 1, "vn")
 				if got := errors.Is(err, ErrBreakerOpen); got != test.opens || got && IsAmbiguous(err) {
 					t.Errorf("breaker open is %v, want %v: %v", got, test.opens, err)
 				}

@@ -39,6 +39,14 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("option %s is negative; leave it out or set it above 0", n.name))
 		}
 	}
+	if t, ok := o.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
+		switch tlsConfig := t.TLSClientConfig; {
+		case tlsConfig.InsecureSkipVerify:
+			errs = append(errs, errors.New("option Transport does not verify certificates; every request carries the credentials, so it must"))
+		case tlsConfig.MinVersion != 0 && tlsConfig.MinVersion < tls.VersionTLS12:
+			errs = append(errs, errors.New("option Transport allows TLS below 1.2; set MinVersion to tls.VersionTLS12"))
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 		vpsie := newCloud(accepted, reply(200, `{"error":true}`), reply(401, ""), reply(429, ""), gateway, reply(200, "x"), lose(errReset))
 		client := newClient(t, vpsie, func(o *Options) { o.Registerer, o.RequestsPerMinute = registry, 10 })
 		for range 7 {
-			_ = client.AddWorker(t.Context(), "k", 1)
+			_ = client.AddWorker(t.Context(), "k", 1, "vn")
 		}
 		got := map[string]float64{}
 		families, err := registry.Gather()

@@ -75,7 +75,7 @@ func (c *Client) judge(a answer, header http.Header, secrets []string) (answer, 
 	}
 	refused := &APIError{Op: a.op, StatusCode: a.status, RequestID: a.requestID, RetryAfter: pause, Message: clip(redact(e.Message, secrets...), 300)}
 	switch {
-	case a.status >= http.StatusMultipleChoices:
+	case a.status < http.StatusOK, a.status >= http.StatusMultipleChoices:
 		return a, refused
 	case a.status == http.StatusNoContent:
 		return a, nil
@@ -117,6 +117,10 @@ func (c *Client) newRequest(ctx context.Context, r request, creds Credentials, a
 	req.Header.Set("User-Agent", c.options.UserAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	// net/http would refuse any other value, after which nobody could say whether the request was sent.
+	if about := clip(r.about, 100); about != "" && sendable(about) == nil {
+		req.Header.Set("X-Request-Id", about)
 	}
 	if auth.token != "" {
 		req.Header.Set("Vpsie-Auth", auth.token)
