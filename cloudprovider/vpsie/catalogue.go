@@ -26,6 +26,7 @@ type catalogue struct {
 	mu        sync.Mutex
 	offerings []scheduling.Offering
 	readAt    time.Time
+	failedAt  time.Time        // of the last reading, if it failed
 	known     map[string]shape // every offering ever seen: machines outlive the offer they were bought as
 	setAside  map[string]refusal
 }
@@ -44,8 +45,19 @@ func newCatalogue(client *api.Client, o Options) *catalogue {
 	}
 }
 
-// Offerings returns what VPSie sells in the cluster's datacenter.
+// failedReadPause is how long after a failed reading no other is tried while old offerings do: during an outage every plan
+// asks, and each would wait for the repetitions of a read that is likely to fail again.
+const failedReadPause = 15 * time.Second
+
+// Offerings returns what VPSie sells in the cluster's datacenter. While VPSie refuses the credentials that is nothing, however
+// fresh the prices are: plans made on them would only become VPSieNodes that fail.
 func (p *Provider) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
+	if p.isLockedOut() {
+		if err := p.client.Ping(ctx); err != nil {
+			return nil, p.explain("asking whether VPSie takes the credentials again", err)
+		}
+		p.letIn()
+	}
 	at, err := p.findPlace(ctx)
 	if err != nil {
 		return nil, p.explain("looking for the cluster", err)
@@ -61,12 +73,13 @@ func (c *catalogue) read(ctx context.Context, d wire.Datacenter) ([]scheduling.O
 		return nil, err
 	}
 	defer c.reading.leave()
-	if offerings, age := c.current(); age < c.options.OfferingsTTL {
+	if offerings, age := c.current(); age < c.options.OfferingsTTL || age < 2*c.options.OfferingsTTL && c.failedJustNow() {
 		return offerings, nil
 	}
 	started := c.options.Clock.Now()
 	offers, err := c.client.KubernetesOffers(ctx, d.Identifier)
 	if err != nil {
+		c.noteFailure()
 		if offerings, age := c.current(); age < 2*c.options.OfferingsTTL {
 			c.options.Logger.V(1).Info("Used old offerings", "age", age, "error", err.Error())
 			return offerings, nil
@@ -88,10 +101,22 @@ func (c *catalogue) read(ctx context.Context, d wire.Datacenter) ([]scheduling.O
 func (c *catalogue) replace(offerings []scheduling.Offering, readAt time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offerings, c.readAt = offerings, readAt
+	c.offerings, c.readAt, c.failedAt = offerings, readAt, time.Time{}
 	for _, o := range offerings {
 		c.known[o.ID] = shape{cpuMilli: o.CPUMilli, memoryMiB: o.MemoryMiB, diskGiB: o.DiskGiB}
 	}
+}
+
+func (c *catalogue) noteFailure() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failedAt = c.options.Clock.Now()
+}
+
+func (c *catalogue) failedJustNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.failedAt.IsZero() && c.options.Clock.Since(c.failedAt) < failedReadPause
 }
 
 // current returns a copy with what is available now, and its age: without end before the first reading.
@@ -168,19 +193,30 @@ func (c *catalogue) countSetAside() int {
 }
 
 // candidates returns the offerings that a machine may have been bought as, in order. VPSie tells its size at best, and
-// several offerings may have the same. A machine about which nothing is told may be any.
+// several offerings may have the same. A machine about which nothing is told may be any. Where no offering has the memory, it
+// is told as the guest sees it, which may be less than was sold: then the rest of the size decides.
 func (c *catalogue) candidates(n wire.Node) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if id := strconv.FormatInt(n.SizeID, 10); n.SizeID > 0 {
 		return []string{id}
 	}
+	ids := c.matching(n)
+	if len(ids) == 0 {
+		n.MemoryMB = 0
+		ids = c.matching(n)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return ids
+}
+
+// matching returns the known offerings of the machine's size. c.mu is held.
+func (c *catalogue) matching(n wire.Node) []string {
 	var ids []string
 	for id, s := range c.known {
 		if s.matches(n) {
 			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	return ids
 }

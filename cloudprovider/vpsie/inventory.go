@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
@@ -39,6 +40,7 @@ func (p *Provider) inventory(ctx context.Context) (cloudprovider.Inventory, erro
 	if err != nil {
 		return cloudprovider.Inventory{}, err
 	}
+	p.remember(workers, readAt)
 	inventory := cloudprovider.Inventory{Instances: make([]cloudprovider.Instance, 0, len(workers)), ReadAt: readAt}
 	for _, n := range workers {
 		inventory.Instances = append(inventory.Instances, cloudprovider.Instance{
@@ -73,6 +75,38 @@ func (p *Provider) workers(ctx context.Context, cluster string) ([]wire.Node, er
 	return workers, nil
 }
 
+// look is the workers as they were last read.
+type look struct {
+	workers []wire.Node
+	readAt  time.Time
+}
+
+// lookFor is how long a look is good enough to release a worker that it shows: releasing many would else cost twice the
+// requests.
+const lookFor = 10 * time.Second
+
+func (p *Provider) remember(workers []wire.Node, readAt time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if readAt.After(p.look.readAt) {
+		p.look = look{workers: workers, readAt: readAt}
+	}
+}
+
+// sawWorker says whether the worker was among the workers just now, and nobody had asked for its deletion.
+func (p *Provider) sawWorker(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.options.Clock.Since(p.look.readAt) < lookFor &&
+		slices.ContainsFunc(p.look.workers, func(n wire.Node) bool { return n.Identifier == id && !isDeleting(n) })
+}
+
+func (p *Provider) unsee(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.look.workers = slices.DeleteFunc(slices.Clone(p.look.workers), func(n wire.Node) bool { return n.Identifier == id })
+}
+
 // Release asks VPSie to destroy one worker. It looks first, so that what is not a worker of this cluster is never named in
 // a deletion. Whether the machine is gone, only a later Inventory tells.
 func (p *Provider) Release(ctx context.Context, instanceID string) error {
@@ -87,18 +121,24 @@ func (p *Provider) release(ctx context.Context, instanceID string) error {
 	if err != nil {
 		return err
 	}
-	workers, err := p.workers(ctx, at.cluster)
+	if !p.sawWorker(instanceID) {
+		readAt := p.options.Clock.Now()
+		workers, err := p.workers(ctx, at.cluster)
+		if err != nil {
+			return err
+		}
+		p.remember(workers, readAt)
+		i := slices.IndexFunc(workers, func(n wire.Node) bool { return n.Identifier == instanceID })
+		switch {
+		case i < 0:
+			return cloudprovider.Errorf(cloudprovider.LookFirst, ReasonNotFound, "it is not among the %d workers of cluster %q", len(workers), at.cluster)
+		case isDeleting(workers[i]):
+			return nil // accepted before
+		}
+	}
+	err = p.client.DeleteWorker(ctx, at.cluster, instanceID)
+	p.unsee(instanceID) // whoever asks again looks again
 	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(workers, func(n wire.Node) bool { return n.Identifier == instanceID })
-	switch {
-	case i < 0:
-		return cloudprovider.Errorf(cloudprovider.LookFirst, ReasonNotFound, "it is not among the %d workers of cluster %q", len(workers), at.cluster)
-	case isDeleting(workers[i]):
-		return nil // accepted before
-	}
-	if err := p.client.DeleteWorker(ctx, at.cluster, instanceID); err != nil {
 		return err
 	}
 	p.catalogue.takeBack()

@@ -62,6 +62,8 @@ type Provider struct {
 
 	mu         sync.Mutex
 	readyUntil time.Time // guarded by mu
+	lockedOut  bool      // guarded by mu: VPSie refused the credentials, and has taken none since
+	look       look      // guarded by mu
 }
 
 var _ cloudprovider.Provider = (*Provider)(nil)
@@ -101,7 +103,30 @@ func (p *Provider) Ready(ctx context.Context) error {
 		return p.explain("asking whether VPSie is ready", err)
 	}
 	p.believeReadyUntil(now.Add(readyFor))
+	p.letIn()
 	return nil
+}
+
+func (p *Provider) isLockedOut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lockedOut
+}
+
+func (p *Provider) letIn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lockedOut = false
+}
+
+// lockOut remembers that the credentials were refused, until they are taken.
+func (p *Provider) lockOut(reason string) {
+	switch reason {
+	case ReasonUnauthorized, ReasonInvalidCredentials:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.lockedOut = true
+	}
 }
 
 func (p *Provider) believedReadyUntil() time.Time {
@@ -127,6 +152,7 @@ func (p *Provider) explain(doing string, err error) error {
 		p.options.Logger.Info("Met an answer of VPSie that has no rule", "doing", doing, "error", err.Error())
 	}
 	p.believeReadyUntil(time.Time{})
+	p.lockOut(reaction.Reason)
 	return &cloudprovider.Error{
 		Reaction: reaction.Reaction, Reason: reaction.Reason, Err: fmt.Errorf("%s: %w", doing, reaction.Err),
 	}
