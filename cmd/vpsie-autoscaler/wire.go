@@ -36,6 +36,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/notice"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/yield"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -137,6 +138,8 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	if err != nil {
 		return err
 	}
+	yields := yield.New(mgr.GetClient(), mgr.GetAPIReader(), c.leaderNamespace, yield.Options{Registerer: registry})
+	cloud = yields.Correcting(cloud)
 	for _, object := range append(state.Watched(), &corev1.Secret{}) {
 		// Started now, so that the first plan does not wait for a list of everything.
 		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
@@ -152,6 +155,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	parts := []interface {
 		SetupWithManager(manager.Manager) error
 	}{
+		yields,
 		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
 			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, SchedulerNames: c.schedulers,
