@@ -84,3 +84,26 @@ func (s *Server) adminDestroy(r *http.Request, _ []byte, now time.Time) (int, an
 	}
 	return http.StatusNotFound, Refused{fmt.Sprintf("field %q: there is no worker %q", "identifier", identifier)}
 }
+
+// SetMix replaces what strikes by chance, for those who run the server in their own process.
+func (s *Server) SetMix(mix fault.Mix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults.SetMix(mix)
+}
+
+// Faults tells which faults wait and how many have struck.
+func (s *Server) Faults() fault.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults.Report()
+}
+
+// Ledger is the whole book as of now.
+func (s *Server) Ledger() ledger.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.settle(now)
+	return s.ledger.Report(now)
+}
