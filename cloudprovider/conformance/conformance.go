@@ -42,6 +42,14 @@ type Faults struct {
 	IgnoreRelease func()
 	// Unreadable lets the next reading of the inventory fail.
 	Unreadable func()
+	// Throttle lets the cloud refuse the next order for having had too many requests.
+	Throttle func()
+	// AnswerUnknown lets the cloud refuse the next order in words that nobody has seen.
+	AnswerUnknown func()
+	// AddForeign adds a machine as a person does, behind the Provider's back.
+	AddForeign func(offeringID string)
+	// Destroy ends a machine at once, behind the Provider's back.
+	Destroy func(instanceID string)
 }
 
 // Run runs the suite. newHarness makes a cloud of its own for each case.
@@ -79,9 +87,11 @@ func cases() []testCase {
 		{"each order becomes a machine", nil, eachOrderBecomesMachine},
 		{"an order that makes no sense buys nothing", nil, senselessOrders},
 		{"an order whose caller has left buys nothing", nil, canceledOrder},
+		{"orders at the same time each become a machine", nil, ordersAtOnce},
 		{"an inventory tells when it was read", nil, inventoryTellsTime},
 		{"a released machine goes, and no other", nil, releaseRemovesOne},
 		{"the release of an unknown machine deletes nothing", nil, unknownRelease},
+		{"a release that is asked for twice is one release", nil, releaseTwice},
 		{"refused credentials are for a person to mend", nil, refusedCredentials},
 		{"an offering out of stock is set aside and comes back", func(f Faults) bool { return f.OutOfStock != nil }, outOfStock},
 		{"an account at its limit buys nothing", func(f Faults) bool { return f.AtLimit != nil }, atLimit},
@@ -90,5 +100,9 @@ func cases() []testCase {
 		{"a release with a lost reply is not taken for done", func(f Faults) bool { return f.LoseReplyBeforeEffect != nil }, lostRelease},
 		{"a release that did nothing shows in the inventory", func(f Faults) bool { return f.IgnoreRelease != nil }, ignoredRelease},
 		{"an inventory that cannot be read is not an empty one", func(f Faults) bool { return f.Unreadable != nil }, unreadableInventory},
+		{"a throttled order buys nothing and may be sent later", func(f Faults) bool { return f.Throttle != nil }, throttledOrder},
+		{"a refusal that nobody understands is for later", func(f Faults) bool { return f.AnswerUnknown != nil }, unknownAnswer},
+		{"a machine that nobody ordered is listed", func(f Faults) bool { return f.AddForeign != nil }, foreignMachine},
+		{"a machine that is destroyed from outside leaves the inventory", func(f Faults) bool { return f.Destroy != nil }, destroyedMachine},
 	}
 }

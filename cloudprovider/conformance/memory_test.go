@@ -6,280 +6,300 @@ package conformance
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 
+	clocktesting "k8s.io/utils/clock/testing"
+
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/memory"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/fault"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 )
 
-// defect is a way in which the provider in memory breaks a promise.
+// defect is a way in which a provider breaks a promise.
 type defect string
 
 const (
-	sound              defect = "sound"
-	neverReady         defect = "never ready"
-	unsorted           defect = "offerings by name"
-	unpriced           defect = "an offering without a price"
-	sharedOfferings    defect = "offerings shared with the caller"
-	buysTwice          defect = "two machines per order"
-	buysCheapest       defect = "the cheapest machine, whatever was ordered"
-	buysOnce           defect = "no second machine of a size"
-	upperCase          defect = "hostnames in upper case"
-	buysNonsense       defect = "a machine for an empty order"
-	buysAnyplace       defect = "a machine in whatever datacenter"
-	buysForLeavers     defect = "a machine for a caller that left"
-	forgetsTime        defect = "no time of reading"
-	releasesFirst      defect = "releases the first machine"
-	releasesUnknown    defect = "takes an unknown machine for released"
-	releasesNothing    defect = "releases the first machine when none is named"
-	takesCredentials   defect = "takes refused credentials for an outage"
-	keepsOffering      defect = "keeps an offering without stock"
-	keepsAside         defect = "keeps an offering aside for ever"
-	limitIsElsewhere   defect = "takes the account's limit for one of the offering"
-	repeatsOrder       defect = "repeats an order whose reply was lost"
-	lostIsLater        defect = "takes a lost order for a refusal"
-	lostReleaseIsDone  defect = "takes a lost release for done"
-	ignoredIsGone      defect = "hides a machine whose release was accepted"
-	unreadableIsEmpty  defect = "an empty inventory where none can be read"
-	noReason           defect = "errors without a reason"
-	machinesNeverCome  defect = "accepts orders and forgets them"
-	machinesOutOfOrder defect = "machines by age"
+	sound               defect = "sound"
+	neverReady          defect = "never ready"
+	unsorted            defect = "offerings by name"
+	unpriced            defect = "an offering without a price"
+	sharedOfferings     defect = "offerings shared with the caller"
+	buysTwice           defect = "two machines per order"
+	buysCheapest        defect = "the cheapest machine, whatever was ordered"
+	buysOnce            defect = "no second machine of a size"
+	upperCase           defect = "hostnames in upper case"
+	buysNonsense        defect = "a machine for an empty order"
+	buysAnyplace        defect = "a machine in whatever datacenter"
+	buysForLeavers      defect = "a machine for a caller that left"
+	dropsOrdersAtOnce   defect = "one machine for all orders at the same time"
+	forgetsTime         defect = "no time of reading"
+	releasesFirst       defect = "releases the first machine"
+	releasesUnknown     defect = "takes an unknown machine for released"
+	releasesNothing     defect = "releases the first machine when none is named"
+	refusesSecond       defect = "gives up on a machine that is being released"
+	takesCredentials    defect = "takes refused credentials for an outage"
+	keepsOffering       defect = "keeps an offering without stock"
+	keepsAside          defect = "keeps an offering aside for ever"
+	limitIsElsewhere    defect = "takes the account's limit for one of the offering"
+	repeatsOrder        defect = "repeats an order whose reply was lost"
+	lostIsLater         defect = "takes a lost order for a refusal"
+	lostReleaseIsDone   defect = "takes a lost release for done"
+	ignoredIsGone       defect = "hides a machine whose release was accepted"
+	unreadableIsEmpty   defect = "an empty inventory where none can be read"
+	noReason            defect = "errors without a reason"
+	machinesNeverCome   defect = "accepts orders and forgets them"
+	machinesOutOfOrder  defect = "machines in another order"
+	throttledIsNowhere  defect = "gives up when it is throttled"
+	unknownIsGiveUp     defect = "gives up on what it does not understand"
+	hidesForeign        defect = "hides what it did not order"
+	remembersMachines   defect = "lists machines that are gone"
+	ordersWhenThrottled defect = "repeats a throttled order"
 )
 
-// memory is a cloud and its Provider in one, with one defect at most.
-type memory struct {
-	defect    defect
-	now       time.Time
-	bad       bool // its credentials are refused
-	cloud     *cloud
-	offerings []scheduling.Offering
-	aside     map[string]time.Time
-}
+// defective is the cloud in memory with one defect at most.
+type defective struct {
+	*memory.Cloud
+	defect defect
+	// strange is the same cloud with credentials that it refuses.
+	strange bool
 
-// cloud is what exists; orders become machines a minute later.
-type cloud struct {
-	count    int
-	machines []machine
-	fault    string
-	limit    bool
-}
-
-type machine struct {
-	cloudprovider.Instance
-	from, until time.Time // until is zero while nobody released it
-	hidden      bool
+	mu        sync.Mutex
+	shared    []scheduling.Offering
+	aside     map[string]bool
+	hidden    map[string]bool
+	ordered   map[string]int // by offering
+	remembers []cloudprovider.Instance
 }
 
 const (
-	dc       = "dc"
 	patience = 5 * time.Minute
-	setAside = 10 * time.Minute
+	setAside = memory.DefaultSetAside
 )
 
-func newHarness(d defect) Harness {
-	offering := func(id, name string, price scheduling.Price, cpu int64) scheduling.Offering {
-		return scheduling.Offering{
-			ID: id, Name: name, Datacenter: dc, Zone: dc, Region: "here", Arch: "amd64", CPUMilli: cpu, MemoryMiB: 1024 * cpu, Price: price, Available: true,
+func newHarness(t *testing.T, d defect) Harness {
+	t.Helper()
+	clock := clocktesting.NewFakePassiveClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	minute := memory.Range{Min: time.Minute, Max: time.Minute}
+	cloud, err := memory.New(memory.Options{Clock: clock, Seed: 2, VisibleDelay: minute, DeleteDelay: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	advance := func(d time.Duration) { clock.SetTime(clock.Now().Add(d)) }
+	foreign := func(offering string) {
+		if _, err := cloud.AddForeign(offering); err != nil {
+			t.Error(err)
 		}
 	}
-	provider := &memory{
-		defect: d, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), cloud: &cloud{}, aside: map[string]time.Time{},
-		offerings: []scheduling.Offering{offering("9", "z", 1, 1), offering("3", "y", 2, 2), offering("5", "a", 3, 2)},
+	foreign("3")
+	advance(patience)
+	script := func(faults ...fault.Fault) func() {
+		return func() {
+			if err := cloud.Script(faults...); err != nil {
+				t.Error(err)
+			}
+		}
 	}
-	provider.cloud.machines = []machine{{Instance: cloudprovider.Instance{ID: "a-before", Hostname: "old", OfferingIDs: []string{"9"}}}}
-	refused := *provider
-	refused.bad = true
-	fault := func(name string) func() { return func() { provider.cloud.fault = name } }
+	onChange := func(kind fault.Kind) func() {
+		return script(fault.Fault{Kind: kind, Call: fault.AddSlaveToGroup}, fault.Fault{Kind: kind, Call: fault.DeleteSlave})
+	}
+	known := func(strange bool) *defective {
+		return &defective{Cloud: cloud, defect: d, strange: strange, aside: map[string]bool{}, hidden: map[string]bool{}, ordered: map[string]int{}}
+	}
 	return Harness{
-		Provider: provider, Refused: &refused, Advance: func(d time.Duration) { provider.now = provider.now.Add(d) },
-		Patience: patience, SetAside: setAside,
+		Provider: known(false), Refused: known(true), Advance: advance, Patience: patience, SetAside: setAside,
 		Faults: Faults{
-			OutOfStock: func(string) { provider.cloud.fault = "stock" }, AtLimit: func() { provider.cloud.limit = true },
-			LoseReplyAfterEffect: fault("after"), LoseReplyBeforeEffect: fault("before"), IgnoreRelease: fault("ignore"), Unreadable: fault("unreadable"),
+			OutOfStock:            func(string) { script(fault.Fault{Kind: fault.NoStock})() },
+			AtLimit:               func() { cloud.LimitTo(0) },
+			LoseReplyAfterEffect:  onChange(fault.LostReplyAfterEffect),
+			LoseReplyBeforeEffect: onChange(fault.LostReplyBeforeEffect),
+			IgnoreRelease:         script(fault.Fault{Kind: fault.DeleteLies}),
+			Unreadable:            script(fault.Fault{Kind: fault.Status, Call: fault.GetCluster, Status: 502}),
+			Throttle:              script(fault.Fault{Kind: fault.RateLimited, Call: fault.AddSlaveToGroup}),
+			AnswerUnknown:         script(fault.Fault{Kind: fault.Error200, Call: fault.AddSlaveToGroup, Message: "Mercury is in retrograde"}),
+			AddForeign:            foreign,
+			Destroy: func(id string) {
+				if err := cloud.Destroy(id); err != nil {
+					t.Error(err)
+				}
+			},
 		},
 	}
 }
 
-func (m *memory) takeFault(names ...string) string {
-	if !slices.Contains(names, m.cloud.fault) {
-		return ""
+func (d *defective) Ready(ctx context.Context) error {
+	if d.defect == neverReady {
+		return cloudprovider.Errorf(cloudprovider.TryLater, "Down", "down")
 	}
-	taken := m.cloud.fault
-	m.cloud.fault = ""
-	return taken
+	if d.strange {
+		return d.refuse(d.Stranger().Ready(ctx))
+	}
+	return d.Cloud.Ready(ctx)
 }
 
-func (m *memory) fail(reaction cloudprovider.Reaction, text string) error {
-	if m.defect == noReason {
-		return &cloudprovider.Error{Reaction: reaction, Err: fmt.Errorf("%s", text)}
+// refuse is what becomes of the error of a stranger.
+func (d *defective) refuse(err error) error {
+	switch d.defect {
+	case takesCredentials:
+		return cloudprovider.Errorf(cloudprovider.TryLater, "Down", "%w", err)
+	case noReason:
+		return &cloudprovider.Error{Reaction: cloudprovider.ReactionTo(err), Err: errors.New(err.Error())}
 	}
-	return cloudprovider.Errorf(reaction, "Reason", "%s", text)
+	return err
 }
 
-func (m *memory) credentials() error {
-	switch {
-	case m.bad && m.defect == takesCredentials:
-		return m.fail(cloudprovider.TryLater, "credentials")
-	case m.bad:
-		return m.fail(cloudprovider.GiveUp, "credentials")
+func (d *defective) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
+	if d.strange {
+		_, err := d.Stranger().Offerings(ctx)
+		return nil, d.refuse(err)
 	}
-	return nil
-}
-
-func (m *memory) Ready(context.Context) error {
-	if m.defect == neverReady {
-		return m.fail(cloudprovider.TryLater, "down")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shared != nil {
+		return d.shared, nil
 	}
-	return m.credentials()
-}
-
-func (m *memory) Offerings(context.Context) ([]scheduling.Offering, error) {
-	if err := m.credentials(); err != nil {
+	offerings, err := d.Cloud.Offerings(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if m.defect == sharedOfferings {
-		return m.offerings, nil
-	}
-	offerings := slices.Clone(m.offerings)
-	for i, o := range offerings {
-		until, aside := m.aside[o.ID]
-		offerings[i].Available = !aside || m.defect == keepsOffering || m.defect != keepsAside && !m.now.Before(until)
-	}
-	if m.defect == unsorted {
+	switch d.defect {
+	case unsorted:
 		slices.SortFunc(offerings, func(a, b scheduling.Offering) int { return cmp.Compare(a.Name, b.Name) })
-	}
-	if m.defect == unpriced {
+	case unpriced:
 		offerings[0].Price = 0
+	case sharedOfferings:
+		d.shared = offerings
+	case keepsOffering, keepsAside:
+		for i, o := range offerings {
+			offerings[i].Available = d.defect == keepsOffering || o.Available && !d.aside[o.ID]
+		}
 	}
 	return offerings, nil
 }
 
-func (m *memory) Order(ctx context.Context, order cloudprovider.Order) error {
-	if err := m.refuse(ctx, order); err != nil {
-		return err
+func (d *defective) Order(ctx context.Context, order cloudprovider.Order) error {
+	if d.strange {
+		return d.refuse(d.Stranger().Order(ctx, order))
 	}
-	fault := m.takeFault("before", "after")
-	if fault != "before" {
-		m.buy(order.OfferingID)
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.ordered[order.OfferingID]
+	d.ordered[order.OfferingID]++
+	const cheapest = "7"
 	switch {
-	case fault == "":
+	case d.defect == machinesNeverCome, d.defect == buysOnce && before > 0, d.defect == dropsOrdersAtOnce && before >= 3:
 		return nil
-	case m.defect == repeatsOrder:
-		m.buy(order.OfferingID)
-		return m.fail(cloudprovider.LookFirst, "lost")
-	case m.defect == lostIsLater:
-		return m.fail(cloudprovider.TryLater, "lost")
+	case d.defect == buysTwice, d.defect == dropsOrdersAtOnce && before > 10:
+		_ = d.Cloud.Order(ctx, order)
+	case d.defect == buysCheapest && order.OfferingID != "":
+		order.OfferingID = cheapest
+	case d.defect == buysNonsense && order.OfferingID != "3" && order.OfferingID != "5":
+		order.OfferingID = cheapest
+	case d.defect == buysAnyplace:
+		order.Datacenter = ""
+	case d.defect == buysForLeavers:
+		ctx = context.WithoutCancel(ctx)
 	}
-	return m.fail(cloudprovider.LookFirst, "lost")
+	return d.misread(ctx, order, d.Cloud.Order(ctx, order))
 }
 
-func (m *memory) refuse(ctx context.Context, order cloudprovider.Order) error {
-	known := slices.ContainsFunc(m.offerings, func(o scheduling.Offering) bool { return o.ID == order.OfferingID })
-	switch err := m.credentials(); {
+// misread is what the caller is told of an order's end.
+func (d *defective) misread(ctx context.Context, order cloudprovider.Order, err error) error {
+	as := func(reaction cloudprovider.Reaction) error {
+		return cloudprovider.Errorf(reaction, cloudprovider.ReasonOf(err), "%w", errors.New(err.Error()))
+	}
+	switch reaction := cloudprovider.ReactionTo(err); {
+	case d.defect == repeatsOrder && reaction == cloudprovider.LookFirst:
+		_ = d.Cloud.Order(ctx, order)
+	case d.defect == ordersWhenThrottled && cloudprovider.ReasonOf(err) == "RateLimited":
+		_ = d.Cloud.Order(ctx, order)
+	case d.defect == lostIsLater && reaction == cloudprovider.LookFirst:
+		return as(cloudprovider.TryLater)
+	case d.defect == limitIsElsewhere && reaction == cloudprovider.GiveUp:
+		return as(cloudprovider.TryElsewhere)
+	case d.defect == throttledIsNowhere && cloudprovider.ReasonOf(err) == "RateLimited",
+		d.defect == unknownIsGiveUp && cloudprovider.ReasonOf(err) == "Unrecognised":
+		return as(cloudprovider.GiveUp)
+	case d.defect == keepsAside && reaction == cloudprovider.TryElsewhere:
+		d.aside[order.OfferingID] = true
+	}
+	return err
+}
+
+func (d *defective) Inventory(ctx context.Context) (cloudprovider.Inventory, error) {
+	if d.strange {
+		_, err := d.Stranger().Inventory(ctx)
+		return cloudprovider.Inventory{}, d.refuse(err)
+	}
+	inventory, err := d.Cloud.Inventory(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.defect == unreadableIsEmpty && err != nil:
+		return cloudprovider.Inventory{}, nil
 	case err != nil:
-		return err
-	case ctx.Err() != nil && m.defect != buysForLeavers:
-		return m.fail(cloudprovider.TryLater, "left")
-	case order.OfferingID == "" && m.defect != buysNonsense:
-		return m.fail(cloudprovider.GiveUp, "nothing ordered")
-	case order.Datacenter != dc && m.defect != buysAnyplace && order.OfferingID != "":
-		return m.fail(cloudprovider.GiveUp, "elsewhere")
-	case !known && m.defect != buysNonsense:
-		return m.fail(cloudprovider.TryElsewhere, "unknown")
-	case m.cloud.limit && m.defect == limitIsElsewhere:
-		return m.fail(cloudprovider.TryElsewhere, "limit")
-	case m.cloud.limit:
-		return m.fail(cloudprovider.GiveUp, "limit")
-	case m.takeFault("stock") != "":
-		m.aside[order.OfferingID] = m.now.Add(setAside)
-		return m.fail(cloudprovider.TryElsewhere, "stock")
+		return inventory, err
 	}
-	return nil
-}
-
-func (m *memory) buy(offering string) {
-	copies := 1
-	switch m.defect {
-	case buysTwice:
-		copies = 2
-	case machinesNeverCome:
-		copies = 0
-	case buysCheapest:
-		offering = m.offerings[0].ID
-	case buysOnce:
-		if slices.ContainsFunc(m.cloud.machines[1:], func(x machine) bool { return x.Matches(offering) }) {
-			copies = 0
-		}
-	default: // the other defects show elsewhere
-	}
-	for range copies {
-		m.cloud.count++
-		// Later machines sort before earlier ones.
-		id := fmt.Sprintf("m-%02d", 50-m.cloud.count)
-		instance := cloudprovider.Instance{ID: id, Hostname: "host-" + id, OfferingIDs: []string{offering}}
-		if m.defect == upperCase {
-			instance.Hostname = strings.ToUpper(instance.Hostname)
-		}
-		m.cloud.machines = append(m.cloud.machines, machine{Instance: instance, from: m.now.Add(time.Minute)})
-	}
-}
-
-func (m *memory) Inventory(context.Context) (cloudprovider.Inventory, error) {
-	if err := m.credentials(); err != nil {
-		return cloudprovider.Inventory{}, err
-	}
-	inventory := cloudprovider.Inventory{ReadAt: m.now}
-	if m.defect == forgetsTime {
+	switch d.defect {
+	case forgetsTime:
 		inventory.ReadAt = time.Time{}
-	}
-	if m.takeFault("unreadable") != "" {
-		if m.defect == unreadableIsEmpty {
-			return inventory, nil
+	case upperCase:
+		for i := range inventory.Instances {
+			inventory.Instances[i].Hostname = strings.ToUpper(inventory.Instances[i].Hostname)
 		}
-		return cloudprovider.Inventory{}, m.fail(cloudprovider.TryLater, "unreadable")
-	}
-	for _, x := range m.cloud.machines {
-		if m.now.Before(x.from) || x.hidden || !x.until.IsZero() && !m.now.Before(x.until) {
-			continue
+	case machinesOutOfOrder:
+		slices.Reverse(inventory.Instances)
+	case ignoredIsGone, hidesForeign:
+		inventory.Instances = slices.DeleteFunc(inventory.Instances, func(i cloudprovider.Instance) bool {
+			return d.hidden[i.ID] || d.defect == hidesForeign && d.isForeign(i.ID)
+		})
+	case remembersMachines:
+		for _, i := range d.remembers {
+			if _, there := inventory.Find(i.ID); !there {
+				inventory.Instances = append(inventory.Instances, i)
+			}
 		}
-		x.Deleting = !x.until.IsZero()
-		inventory.Instances = append(inventory.Instances, x.Instance)
-	}
-	if m.defect != machinesOutOfOrder {
 		slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return cmp.Compare(a.ID, b.ID) })
+		d.remembers = slices.Clone(inventory.Instances)
 	}
 	return inventory, nil
 }
 
-func (m *memory) Release(_ context.Context, id string) error {
-	if err := m.credentials(); err != nil {
+func (d *defective) isForeign(id string) bool {
+	return slices.ContainsFunc(d.Machines(), func(m memory.Machine) bool { return m.ID == id && m.Origin == "foreign" })
+}
+
+func (d *defective) Release(ctx context.Context, id string) error {
+	if d.strange {
+		return d.refuse(d.Stranger().Release(ctx, id))
+	}
+	inventory, err := d.Cloud.Inventory(ctx)
+	if err != nil {
 		return err
 	}
-	gone := func(x machine) bool { return !x.until.IsZero() && !m.now.Before(x.until) }
-	i := slices.IndexFunc(m.cloud.machines, func(x machine) bool { return x.ID == id && !gone(x) })
-	if m.defect == releasesFirst && i >= 0 || m.defect == releasesNothing && id == "" {
-		i = 1
+	instance, found := inventory.Find(id)
+	if d.defect == releasesFirst && found || d.defect == releasesNothing && id == "" {
+		first := slices.IndexFunc(inventory.Instances, func(i cloudprovider.Instance) bool { return !d.isForeign(i.ID) })
+		id = inventory.Instances[first].ID
 	}
-	switch {
-	case i < 0 && m.defect == releasesUnknown:
-		return nil
-	case i < 0:
-		return m.fail(cloudprovider.LookFirst, "unknown")
+	if d.defect == refusesSecond && instance.Deleting {
+		return cloudprovider.Errorf(cloudprovider.GiveUp, "Deleting", "it is being released")
 	}
-	switch m.takeFault("before", "ignore") {
-	case "before":
-		if m.defect == lostReleaseIsDone {
-			return nil
-		}
-		return m.fail(cloudprovider.LookFirst, "lost")
-	case "ignore":
-		m.cloud.machines[i].hidden = m.defect == ignoredIsGone
+	err = d.Cloud.Release(ctx, id)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hidden[id] = true
+	if d.defect == releasesUnknown && !found && id != "" || d.defect == lostReleaseIsDone && found {
 		return nil
 	}
-	m.cloud.machines[i].until = m.now.Add(time.Minute)
-	return nil
+	return err
 }
+
+// String tells the defect in the name of a test.
+func (d defect) String() string { return fmt.Sprintf("%q", string(d)) }

@@ -104,6 +104,18 @@ func TestConformance(t *testing.T) {
 				LoseReplyBeforeEffect: onChange(fault.LostReplyBeforeEffect),
 				IgnoreRelease:         func() { w.script(fault.Fault{Kind: fault.DeleteLies}) },
 				Unreadable:            func() { w.script(fault.Fault{Kind: fault.Status, Call: fault.GetCluster, Status: 502}) },
+				Throttle:              func() { w.script(fault.Fault{Kind: fault.RateLimited, Call: fault.AddSlaveToGroup}) },
+				AnswerUnknown:         func() { w.script(fault.Fault{Kind: fault.Error200, Call: fault.AddSlaveToGroup, Message: "?"}) },
+				AddForeign: func(id string) {
+					if _, err := w.AddForeign(id); err != nil {
+						t.Error(err)
+					}
+				},
+				Destroy: func(id string) {
+					if err := w.Destroy(id); err != nil {
+						t.Error(err)
+					}
+				},
 			},
 		}
 	})

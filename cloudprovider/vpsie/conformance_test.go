@@ -96,6 +96,24 @@ func (s *simulated) harness(t *testing.T, good, bad api.Credentials) conformance
 			LoseReplyBeforeEffect: onChange(fault.LostReplyBeforeEffect),
 			IgnoreRelease:         func() { s.inject(t, fault.Fault{Kind: fault.DeleteLies, Call: fault.DeleteSlave}) },
 			Unreadable:            func() { s.inject(t, fault.Fault{Kind: fault.Status, Call: fault.GetCluster, Status: 502}) },
+			Throttle:              func() { s.inject(t, fault.Fault{Kind: fault.RateLimited, Call: fault.AddSlaveToGroup}) },
+			AnswerUnknown: func() {
+				s.inject(t, fault.Fault{Kind: fault.Error200, Call: fault.AddSlaveToGroup, Message: "Mercury is in retrograde"})
+			},
+			AddForeign: func(id string) {
+				size, err := strconv.Atoi(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.admin.AddForeign(t.Context(), size); err != nil {
+					t.Error(err)
+				}
+			},
+			Destroy: func(id string) {
+				if err := s.admin.Destroy(t.Context(), id); err != nil {
+					t.Error(err)
+				}
+			},
 		},
 	}
 }
