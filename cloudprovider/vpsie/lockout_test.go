@@ -26,6 +26,9 @@ func TestNothingIsOnSaleWhileTheCredentialsAreRefused(t *testing.T) {
 	if got := verdict(w.buy(t, "3")); got != "GiveUp Unauthorized" {
 		t.Fatal(got)
 	}
+	if got := w.refused(t); got != 1 {
+		t.Errorf("the metric is %v while the credentials are refused", got)
+	}
 	w.set(datacenters, pleaseLogIn)
 	for range 2 {
 		if got := offerings(); got != "GiveUp Unauthorized" {
@@ -46,9 +49,28 @@ func TestNothingIsOnSaleWhileTheCredentialsAreRefused(t *testing.T) {
 	if asked := len(w.requests(datacenters)) - before; asked != 1 {
 		t.Errorf("asked %d times whether the credentials are taken", asked)
 	}
+	if got := w.refused(t); got != 0 {
+		t.Errorf("the metric is %v while the credentials are taken", got)
+	}
 	if got := verdict(w.buy(t, "3")); got != "" {
 		t.Errorf("the order afterwards ended in %q", got)
 	}
+}
+
+// refused is the metric that says whether the credentials are.
+func (w *world) refused(t *testing.T) float64 {
+	t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "vpsie_autoscaler_cloudprovider_credentials_refused" {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("the metric is missing")
+	return 0
 }
 
 func TestAnOutageIsNotAskedAboutByEachPlan(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 type metrics struct{ errors *prometheus.CounterVec }
 
-func newMetrics(registerer prometheus.Registerer, c *catalogue) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer, c *catalogue, lockedOut func() bool) (*metrics, error) {
 	m := &metrics{errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vpsie_autoscaler_cloudprovider_errors_total",
 		Help: "Errors of the VPSie provider by reaction and reason; reason Unrecognised is a message that has no rule yet.",
@@ -32,6 +32,15 @@ func newMetrics(registerer prometheus.Registerer, c *catalogue) (*metrics, error
 			Name: "vpsie_autoscaler_cloudprovider_offerings_set_aside",
 			Help: "Number of offerings that count as not available for lack of stock or quota.",
 		}, func() float64 { return float64(c.countSetAside()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "vpsie_autoscaler_cloudprovider_credentials_refused",
+			Help: "1 from a refusal of the credentials until VPSie takes them again, else 0; nothing is bought meanwhile.",
+		}, func() float64 {
+			if lockedOut() {
+				return 1
+			}
+			return 0
+		}),
 	} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering the metrics of the VPSie provider: %w", err)

@@ -85,7 +85,7 @@ func New(client *api.Client, o Options) (*Provider, error) {
 	p := &Provider{client: client, options: o, groups: newGroups(client), placeTurn: newTurn()}
 	p.catalogue = newCatalogue(client, o)
 	var err error
-	p.metrics, err = newMetrics(o.Registerer, p.catalogue)
+	p.metrics, err = newMetrics(o.Registerer, p.catalogue, p.isLockedOut)
 	return p, err
 }
 

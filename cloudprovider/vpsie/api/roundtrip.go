@@ -57,7 +57,7 @@ func (c *Client) roundTrip(ctx context.Context, r request, creds Credentials, au
 		return answer{}, transportError(r.endpoint, err, false, secrets)
 	}
 	a := answer{
-		op: r.endpoint, status: response.StatusCode, body: body,
+		op: r.endpoint, status: response.StatusCode, body: redactBody(body, creds.Token, creds.ClientSecret, auth.token),
 		requestID: redact(clip(response.Header.Get("X-Request-Id"), 100), secrets...),
 	}
 	if int64(len(body)) > c.options.MaxResponseBytes {
