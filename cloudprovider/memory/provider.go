@@ -221,8 +221,8 @@ func (c *Cloud) failRead(ctx context.Context, call fault.Call) error {
 
 // failChange is the error of a change that a fault keeps from having its effect, nil if none does.
 func (c *Cloud) failChange(target fault.Target, more ...fault.Kind) *cloudprovider.Error {
-	kinds := append(more, fault.Status, fault.Error200, fault.RateLimited, fault.ExpiredToken, fault.LostReplyBeforeEffect, fault.ClusterLocked)
-	f, ok := c.faults.Take(target, kinds...)
+	common := []fault.Kind{fault.Status, fault.Error200, fault.RateLimited, fault.ExpiredToken, fault.LostReplyBeforeEffect, fault.ClusterLocked}
+	f, ok := c.faults.Take(target, slices.Concat(common, more)...)
 	if !ok {
 		return nil
 	}

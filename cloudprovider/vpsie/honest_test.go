@@ -28,7 +28,7 @@ func abortable(next http.RoundTripper) http.RoundTripper {
 		defer func() {
 			switch cause := recover(); cause {
 			case nil:
-			case http.ErrAbortHandler: //nolint:errorlint // it is panicked with as it is
+			case http.ErrAbortHandler: // it is panicked with as it is
 				response, err = nil, errConnectionLost
 			default:
 				panic(cause)

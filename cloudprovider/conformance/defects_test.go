@@ -150,6 +150,7 @@ func (d *defective) refuse(err error) error {
 		return cloudprovider.Errorf(cloudprovider.TryLater, "Down", "%w", err)
 	case noReason:
 		return &cloudprovider.Error{Reaction: cloudprovider.ReactionTo(err), Err: errors.New(err.Error())}
+	default: // the other defects show elsewhere
 	}
 	return err
 }
@@ -179,6 +180,7 @@ func (d *defective) Offerings(ctx context.Context) ([]scheduling.Offering, error
 		for i, o := range offerings {
 			offerings[i].Available = d.defect == keepsOffering || o.Available && !d.aside[o.ID]
 		}
+	default: // the other defects show elsewhere
 	}
 	return offerings, nil
 }
@@ -267,6 +269,7 @@ func (d *defective) Inventory(ctx context.Context) (cloudprovider.Inventory, err
 		}
 		slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return cmp.Compare(a.ID, b.ID) })
 		d.remembers = slices.Clone(inventory.Instances)
+	default: // the other defects show elsewhere
 	}
 	return inventory, nil
 }
