@@ -103,7 +103,7 @@ const (
 )
 
 // CreationReason says what caused a machine to be ordered.
-// +kubebuilder:validation:Enum=provisioning;headroom;min-nodes;replacement;rebalance;metrics;manual;initial
+// +kubebuilder:validation:Enum=provisioning;headroom;min-nodes;replacement;recovery;rebalance;metrics;manual;initial
 type CreationReason string
 
 // The reasons for which a machine is ordered.
@@ -116,6 +116,8 @@ const (
 	CreatedForMinNodes CreationReason = "min-nodes"
 	// CreatedAsReplacement: a Disruption replaces machines by this one.
 	CreatedAsReplacement CreationReason = "replacement"
+	// CreatedToRecover: the machine was there, and its VPSieNode was gone.
+	CreatedToRecover CreationReason = "recovery"
 	// CreatedForRebalance: kept from the first autoscaler; read, never written.
 	CreatedForRebalance CreationReason = "rebalance"
 	// CreatedForMetrics: kept from the first autoscaler; read, never written.

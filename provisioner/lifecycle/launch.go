@@ -61,6 +61,9 @@ func (r *Reconciler) launch(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 
 // record writes the next order down.
 func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
+	if adopted, err := r.adopt(ctx, vn); err != nil || adopted {
+		return 0, err
+	}
 	choice, ok := nextChoice(vn)
 	if !ok {
 		r.fail(vn, reasonRefused, fmt.Sprintf("VPSie could deliver none of the offerings: %s", refusals(vn)))
@@ -184,6 +187,16 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if !found {
 		return false, 0, nil
 	}
+	r.take(vn, instance)
+	if vn.Status.Phase != v1alpha1.PhaseFailed { // its reason, and since when, stay to be read
+		vn.Status.Phase = v1alpha1.PhaseProvisioned
+		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
+	}
+	return true, 0, nil
+}
+
+// take writes down whose machine the instance is.
+func (r *Reconciler) take(vn *v1alpha1.VPSieNode, instance cloudprovider.Instance) {
 	choice := chosen(vn)
 	vn.Status.InstanceID = instance.ID
 	vn.Status.Hostname = instance.Hostname
@@ -191,11 +204,6 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	vn.Status.PricePerHour = choice.PricePerHour
 	vn.Status.Allocatable = choice.Allocatable
 	vn.Status.ProviderID = providerID(vn)
-	if vn.Status.Phase != v1alpha1.PhaseFailed { // its reason, and since when, stay to be read
-		vn.Status.Phase = v1alpha1.PhaseProvisioned
-		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
-	}
-	return true, 0, nil
 }
 
 // cannotBeAnswered says whether an order can no longer, or not yet, have a machine: it is too old, or this process has still to send it.

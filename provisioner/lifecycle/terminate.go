@@ -172,10 +172,7 @@ func disrupting(vn *v1alpha1.VPSieNode) metav1.Condition {
 // still shows it. Two inventories in a row must lack it, the second at least an interval younger than the first.
 func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
 	if vn.Status.InstanceID == "" {
-		settled, wait, err := r.settled(ctx, vn)
-		if err != nil || settled || vn.Status.InstanceID == "" {
-			return settled, wait, err
-		}
+		return r.settled(ctx, vn) // a machine that is found here is drained first, as any other
 	}
 	condition := disrupting(vn)
 	if condition.Reason == reasonReleased {
@@ -235,7 +232,8 @@ func implausible(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) bo
 func (r *Reconciler) settled(ctx context.Context, vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
 	order := vn.Status.Order
 	if order == nil {
-		return true, 0, nil
+		adopted, err := r.adopt(ctx, vn)
+		return !adopted && err == nil, 0, err
 	}
 	if order.State == v1alpha1.OrderRecorded && r.sending.take(vn.UID, order.Time.Time) {
 		vn.Status.Order = nil // written down by this process and never sent

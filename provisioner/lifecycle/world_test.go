@@ -185,6 +185,13 @@ func (w *world) explain() string {
 	return text
 }
 
+func (w *world) create(object client.Object) {
+	w.t.Helper()
+	if err := w.kube.Create(context.Background(), object); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) delete() {
 	w.t.Helper()
 	if err := w.kube.Delete(context.Background(), w.node()); err != nil {
