@@ -37,6 +37,7 @@ type config struct {
 	batchIdle, batchMax                 time.Duration
 	orderSettle, launchTimeout          time.Duration
 	registrationTimeout, failedTTL      time.Duration
+	garbageInterval, garbageMinimumAge  time.Duration
 	inventoryInterval, offeringsTTL     time.Duration
 	disruptionInterval, disruptionTTL   time.Duration
 	setAsideTTL, gracefulShutdown, sync time.Duration
@@ -68,6 +69,8 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.registrationTimeout, "registration-timeout", 20*time.Minute, "how long a machine may take to join the cluster and become ready")
 	flags.DurationVar(&c.failedTTL, "failed-ttl", 30*time.Minute, "how long a failed VPSieNode is kept so that its reason can be read")
 	flags.DurationVar(&c.inventoryInterval, "inventory-interval", 5*time.Second, "least time between two reads of VPSie's inventory")
+	flags.DurationVar(&c.garbageInterval, "garbage-interval", 2*time.Minute, "how often VPSie's inventory is compared with Nodes and VPSieNodes")
+	flags.DurationVar(&c.garbageMinimumAge, "garbage-minimum-age", 10*time.Minute, "how long they must disagree before a lost VPSieNode is written again or a Node without a machine is removed")
 	flags.DurationVar(&c.offeringsTTL, "offerings-ttl", 5*time.Minute, "how long prices and sizes are kept before they are read again")
 	flags.DurationVar(&c.setAsideTTL, "set-aside-ttl", 10*time.Minute, "how long an offering that VPSie could not deliver is not asked for again")
 	flags.DurationVar(&c.disruptionInterval, "disruption-interval", 10*time.Second, "how often nodes are looked at for removal")
@@ -163,6 +166,7 @@ func (c *config) durations() map[string]time.Duration {
 	return map[string]time.Duration{
 		"batch-idle": c.batchIdle, "batch-max": c.batchMax, "order-settle": c.orderSettle, "launch-timeout": c.launchTimeout,
 		"registration-timeout": c.registrationTimeout, "failed-ttl": c.failedTTL, "inventory-interval": c.inventoryInterval,
+		"garbage-interval": c.garbageInterval, "garbage-minimum-age": c.garbageMinimumAge,
 		"offerings-ttl": c.offeringsTTL, "set-aside-ttl": c.setAsideTTL, "disruption-interval": c.disruptionInterval,
 		"disruption-ttl": c.disruptionTTL, "resync": c.sync, "graceful-shutdown": c.gracefulShutdown,
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption/drain"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption/execute"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/garbage"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/notice"
@@ -163,6 +164,9 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
 			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,
 			FailedTTL: c.failedTTL, InventoryInterval: c.inventoryInterval, Registerer: registry,
+		}),
+		garbage.New(mgr.GetClient(), mgr.GetAPIReader(), cloud, recorder, garbage.Options{
+			Interval: c.garbageInterval, MinimumAge: c.garbageMinimumAge, Registerer: registry,
 		}),
 		disruptions,
 		execute.New(mgr.GetClient(), mgr.GetAPIReader(), disruptions, drainer, execute.Options{
