@@ -89,3 +89,23 @@ func TestNothingIsOrderedWhileAMachineOfOursCannotBeLookedFor(t *testing.T) {
 		t.Error("an order was written down")
 	}
 }
+
+func TestRefusesToClaimAMachineThatANodeSaysIsAnothers(t *testing.T) {
+	w := newWorld(t, vpsieNode())
+	w.steps(2) // ordered: the machine was not there before
+	w.cloud.appear("x", "2")
+	w.join(corev1.ConditionTrue)
+	w.change(func(n *corev1.Node) {
+		n.Labels[v1alpha1.VPSieNodeLabel] = "general-2" // whose object was lost
+		n.Annotations = map[string]string{v1alpha1.VPSIDAnnotation: "x"}
+	})
+	w.steps(3)
+	if got := w.node().Status.InstanceID; got != "" {
+		t.Fatalf("claimed %q, on which the pods of another run", got)
+	}
+	w.cloud.appear("y", "2")
+	w.steps(1)
+	if got := w.node().Status.InstanceID; got != "y" {
+		t.Errorf("claimed %q, want its own machine", got)
+	}
+}

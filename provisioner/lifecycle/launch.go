@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -182,6 +183,10 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if err != nil {
 		return false, 0, err
 	}
+	inventory, err = r.withoutNamed(ctx, vn, inventory)
+	if err != nil {
+		return false, 0, err
+	}
 	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory)
 	instance, found := inventory.Find(id)
 	if !found {
@@ -193,6 +198,23 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
 	}
 	return true, 0, nil
+}
+
+// withoutNamed leaves out the machines that a registered Node says are another VPSieNode's, be that VPSieNode there or not: its object may have been
+// lost, and its machine is no answer to anybody's order.
+func (r *Reconciler) withoutNamed(ctx context.Context, vn *v1alpha1.VPSieNode, inventory cloudprovider.Inventory) (cloudprovider.Inventory, error) {
+	nodes := &corev1.NodeList{}
+	if err := r.kube.List(ctx, nodes, client.HasLabels{v1alpha1.VPSieNodeLabel}); err != nil {
+		return inventory, fmt.Errorf("listing registered nodes: %w", err)
+	}
+	named := map[string]bool{}
+	for i := range nodes.Items {
+		if nodes.Items[i].Labels[v1alpha1.VPSieNodeLabel] != vn.Name {
+			named[nodes.Items[i].Annotations[v1alpha1.VPSIDAnnotation]] = true
+		}
+	}
+	inventory.Instances = slices.DeleteFunc(slices.Clone(inventory.Instances), func(i cloudprovider.Instance) bool { return named[i.ID] })
+	return inventory, nil
 }
 
 // take writes down whose machine the instance is.

@@ -89,3 +89,7 @@ func (u unregisteredNodes) setup(mgr ctrl.Manager) error {
 		WithEventFilter(predicate.NewPredicateFuncs(unregistered)).
 		Complete(u)
 }
+
+// Unregistered returns the part of the Reconciler that takes the taint of an unregistered machine off Nodes that nobody ordered. Its requests
+// name Nodes.
+func (r *Reconciler) Unregistered() reconcile.Reconciler { return unregisteredNodes{r} }
