@@ -131,6 +131,13 @@ test-performance: control-plane build ## Run the performance tests, without the 
 	$(call header,performance tests)
 	KUBEBUILDER_ASSETS="$(CACHE)/bin" go test -tags=performance -count=1 -timeout=60m -v $(TEST_ARGS) ./test/perf/...
 
+RUNS ?= 2000
+SEED ?= 1
+
+.PHONY: chaos
+chaos: ## Live through RUNS=2000 clusters in which everything goes wrong, made from SEED=1, and audit VPSie's books after each.
+	@CGO_ENABLED=0 go run ./test/chaos/run -runs=$(RUNS) -seed=$(SEED)
+
 .PHONY: bench
 bench: ## Run the benchmarks and sum them up. COUNT=6 BENCH=regexp REF=main (compare with that commit)
 	@hack/bench.sh

@@ -23,6 +23,8 @@ type Options struct {
 	First     int     // number of the first run: a failing one is repeated alone by its number
 	Intensity float64 // of the faults; 1 where left out
 	Parallel  int     // runs at the same time; the number of CPUs where left out
+
+	sabotage func(*world) // of the controller or of VPSie, to see that a run notices
 }
 
 // Report sums up a series of runs.

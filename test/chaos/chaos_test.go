@@ -4,13 +4,17 @@
 package chaos
 
 import (
+	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 )
 
 func TestNothingLeaksWhateverGoesWrong(t *testing.T) {
-	report, err := Run(t.Context(), Options{Runs: 2 * len(Points()), Seed: 1}, func(int) {})
+	report, err := Run(t.Context(), Options{Runs: len(Points()), Seed: 1}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,5 +38,65 @@ func TestTheSameSeedMakesTheSameRun(t *testing.T) {
 	}
 	if diff := cmp.Diff(once, again); diff != "" {
 		t.Errorf("(-first +second):\n%s", diff)
+	}
+}
+
+func TestARunNotices(t *testing.T) {
+	cases := map[string]struct {
+		sabotage func(*world)
+		counted  func(Report) int
+		says     string
+	}{
+		"a controller that sends an order twice": {
+			func(w *world) {
+				w.sendOrder = func(ctx context.Context, o cloudprovider.Order) error {
+					_ = w.cloud.Order(ctx, o)
+					return w.cloud.Order(ctx, o)
+				}
+			},
+			func(r Report) int { return r.BoughtTwice }, "bought twice",
+		},
+		"a machine that is ordered and not written down": {
+			func(w *world) {
+				w.sendOrder = func(ctx context.Context, o cloudprovider.Order) error {
+					o.Name = "nobody"
+					_ = w.cloud.Order(ctx, o)
+					return cloudprovider.Errorf(cloudprovider.TryElsewhere, "OutOfStock", "no stock")
+				}
+			},
+			func(r Report) int { return r.Leaked }, "leaked",
+		},
+		"a controller that releases what is not its own": {
+			func(w *world) {
+				foreign, _ := w.cloud.AddForeign("7")
+				w.sendRelease = func(ctx context.Context, id string) error {
+					_ = w.cloud.Release(ctx, foreign.ID)
+					return w.cloud.Release(ctx, id)
+				}
+			},
+			func(r Report) int { return r.ForeignTouched }, "touched",
+		},
+		"a machine that nobody can get rid of": {
+			func(w *world) { w.sendRelease = func(context.Context, string) error { return nil } },
+			func(r Report) int { return r.Stuck }, "are left",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			report, err := Run(t.Context(), Options{Runs: 1, Seed: 3, sabotage: tc.sabotage}, func(int) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.counted(report) == 0 || !report.Failed() || len(report.Failures) == 0 {
+				t.Fatalf("%s: the run noticed nothing", report)
+			}
+			said := ""
+			for _, failure := range report.Failures {
+				said += failure.Message
+			}
+			if !strings.Contains(said, tc.says) {
+				t.Errorf("said %q, want %q in it", said, tc.says)
+			}
+		})
 	}
 }

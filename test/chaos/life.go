@@ -21,9 +21,9 @@ import (
 
 const (
 	wildFor    = 8 * time.Minute // faults, kills, changing demand
-	settlesIn  = 2 * time.Hour    // until what is wanted is there once everything works again: the longest timeouts follow each other
-	endsIn     = 2 * time.Hour    // until nothing is left once nothing is wanted
-	most       = 6                // machines wanted at once
+	settlesIn  = 2 * time.Hour   // until what is wanted is there once everything works again: the longest timeouts follow each other
+	endsIn     = 2 * time.Hour   // until nothing is left once nothing is wanted
+	most       = 6               // machines wanted at once
 	wantedLast = 2
 )
 
@@ -35,6 +35,9 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 	w, err := newWorld(o.Seed, number, o.Intensity)
 	if err != nil {
 		return report, err
+	}
+	if o.sabotage != nil {
+		o.sabotage(w)
 	}
 	fail := func(format string, args ...any) {
 		report.Failures = append(report.Failures, Failure{Run: number, Seed: o.Seed, Message: fmt.Sprintf(format, args...)})

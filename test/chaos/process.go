@@ -136,11 +136,11 @@ func (p *process) client() client.Client {
 type cloud struct{ *process }
 
 func (c cloud) Order(ctx context.Context, order cloudprovider.Order) error {
-	return c.step(sendOrder, func() error { return c.w.cloud.Order(ctx, order) })
+	return c.step(sendOrder, func() error { return c.w.sendOrder(ctx, order) })
 }
 
 func (c cloud) Release(ctx context.Context, id string) error {
-	return c.step(sendRelease, func() error { return c.w.cloud.Release(ctx, id) })
+	return c.step(sendRelease, func() error { return c.w.sendRelease(ctx, id) })
 }
 
 func (c cloud) Inventory(ctx context.Context) (cloudprovider.Inventory, error) {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/memory"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/fault"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/disruption/drain"
@@ -49,6 +50,10 @@ type world struct {
 	target    Point                // where the process is killed in any case, once
 	passes    int                  // how often it comes by there before
 	kills     map[Point]int
+
+	// What a process asks VPSie for.
+	sendOrder   func(context.Context, cloudprovider.Order) error
+	sendRelease func(context.Context, string) error
 }
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -85,6 +90,7 @@ func newWorld(seed int64, number int, intensity float64) (*world, error) {
 		WithIndex(&corev1.Pod{}, drain.NodeNameField, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
 		WithObjects(w.group).Build()
 	w.offerings = catalogue()
+	w.sendOrder, w.sendRelease = account.Order, account.Release
 	w.process = newProcess(w)
 	return w, nil
 }
