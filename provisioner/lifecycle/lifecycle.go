@@ -130,7 +130,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	summarise(vn, r.options.Clock.Now())
 	saved := r.saveStatus(ctx, before, vn)
+	if released && saved == nil {
+		saved = r.dropFinalizer(ctx, vn)
+	}
 	r.announcements.publish(vn.UID, saved)
+	if errors.Is(saved, errGone) {
+		saved = nil
+	}
 	err = errors.Join(err, saved)
 	if apierrors.IsConflict(err) {
 		// Computed from a copy that is no longer true; the watch brings the new one.
@@ -143,7 +149,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	r.metrics.observe(vn)
 	if released {
 		r.metrics.forget(vn.Name)
-		return reconcile.Result{}, r.dropFinalizer(ctx, vn)
 	}
 	return reconcile.Result{RequeueAfter: wait}, nil
 }
@@ -189,16 +194,25 @@ func (r *Reconciler) patchMetadata(ctx context.Context, vn *v1alpha1.VPSieNode) 
 	return nil
 }
 
+// errGone says that the object went before this step could be written down.
+var errGone = errors.New("the VPSieNode is gone")
+
+// dropFinalizer lets go of the object. errGone says that an earlier step had, and has told of it.
 func (r *Reconciler) dropFinalizer(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	before := vn.DeepCopy()
 	if !controllerutil.RemoveFinalizer(vn, v1alpha1.VPSieNodeFinalizer) {
-		return nil
+		return errGone
 	}
 	err := r.kube.Patch(ctx, vn, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	if client.IgnoreNotFound(err) != nil {
+	if err == nil || apierrors.IsNotFound(err) {
+		r.claims.release(vn.UID)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return errGone
+	case err != nil:
 		return fmt.Errorf("removing the finalizer of VPSieNode %q: %w", vn.Name, err)
 	}
-	r.claims.release(vn.UID)
 	return nil
 }
 
