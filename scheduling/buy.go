@@ -17,7 +17,7 @@ import (
 // from it until something is placed somewhere: each call places a pod or bars a pairing, so planning ends.
 func (p *planner) buy() (bool, error) {
 	for {
-		patterns := pack.Choose(p.packing())
+		patterns := pack.Solve(p.packing(), pack.Options{}).Patterns
 		if len(patterns) == 0 {
 			return false, nil
 		}

@@ -154,7 +154,7 @@ func (p *planner) bound() Price {
 			})
 		}
 	}
-	return Price(pack.Bound(packing))
+	return Price(pack.Bound(packing, pack.Options{}))
 }
 
 // why says in one sentence what is bought, for what, and what would have been next.

@@ -17,7 +17,7 @@ import (
 // <= price(m). Summed over all machines of any set that holds all pods: sum(count(c) * v(c)) <= cost. This holds for every choice of
 // weights and f; Bound takes the greatest of the sums that it tries. Two more bounds need no proof: some machine holds a given pod,
 // and pods of which a machine may hold at most k need count/k machines.
-func Bound(p Problem) int64 {
+func Bound(p Problem, _ Options) int64 {
 	best, duals := p.fractional()
 	for k := 1; k <= 8; k++ {
 		for _, weights := range append(corners(p.resources()), duals) {

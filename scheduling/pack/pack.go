@@ -18,11 +18,17 @@ type Vector []int64
 // Unbounded as an entry of a pool's budget bounds nothing.
 const Unbounded = math.MaxInt64
 
-// Problem is what has to be packed.
+// Absent as an entry of Spread.Existing takes a domain out of the spread: none of its pods go there, and its emptiness holds back nobody.
+const Absent = -1
+
+// Problem is what has to be packed. Nothing in it is changed.
 type Problem struct {
 	Classes  []Class
 	Machines []Machine // where two are equally good, the earlier is taken
 	Pools    []Vector  // what is left of the budget of each pool
+	Limits   []Limit   // what a machine may hold of several classes together
+	Spreads  []Spread  // how classes are spread over the domains
+	Together [][]int   // sets of classes whose pods all go to one domain; the sets share no class
 }
 
 // Class is a number of pods that are equal to the scheduler.
@@ -33,12 +39,31 @@ type Class struct {
 	Allowed    []bool // by machine: whether such a machine may hold them at all
 }
 
-// Machine is one kind of machine. Any number of them can be had, within the budget of the pool.
+// Machine is one kind of machine. A machine that is there already is a kind of which there is one (Most: 1), whose Room is what it has
+// free once everything that may move has left, and whose Price is what keeping it costs: 0 where it stays in any case. Where its
+// pool's budget counts it too, both the budget and Draw have to.
 type Machine struct {
-	Room  Vector
-	Price int64
-	Pool  int
-	Draw  Vector // what one of them takes from the pool's budget
+	Room   Vector
+	Price  int64
+	Pool   int
+	Draw   Vector // what one of them takes from the pool's budget
+	Domain int    // for example the datacenter: what Spreads and Together tell apart
+	Most   int    // how many of them there are; 0: any number, within the budget of the pool
+}
+
+// Limit bounds how many pods of several classes one machine may hold together. With PerMachine 1 it says that the classes repel each
+// other and themselves, as pods do that want the same host port.
+type Limit struct {
+	Classes    []int
+	PerMachine int
+}
+
+// Spread bounds how unevenly the pods of some classes, counted together, may lie in the domains.
+type Spread struct {
+	Classes  []int
+	MaxSkew  int   // how many more than the domain with the fewest a domain may have; 0: any number
+	Most     int   // how many a domain may have; 0: any number
+	Existing []int // by domain: pods that are there already and count; Absent: the domain does not
 }
 
 // Pattern is a number of equal machines with the same pods on each.
@@ -48,11 +73,29 @@ type Pattern struct {
 	Mix     []int // pods by class, on each
 }
 
-// Choose returns machines for as many pods as the budgets admit, those with the best value first. It is a heuristic: it
-// runs several greedy strategies and returns the result that leaves the least behind, then costs the least.
-func Choose(p Problem) []Pattern {
-	worth := p.worth()
+// Solution is a set of machines with what they hold. Machines that are there already and are in no pattern hold nothing of this.
+type Solution struct {
+	Patterns []Pattern // by machine, then fullest first
+	Unplaced []int     // pods by class for which no machine or no budget was left
+	Cost     int64
+	// LowerBound is a cost that no set of machines that keeps to the problem's terms and holds the pods that were placed undercuts.
+	LowerBound int64
+	Steps      int // effort spent
+}
+
+// Options bound the effort. The zero value is right for production.
+type Options struct {
+	// Effort scales the deterministic bounds on the search: 0 is 100 percent. Where they end the search, equal problems have equal solutions.
+	Effort int
+	// Stop is asked now and then, and ends the search with the best that was found so far. It is for an emergency, because
+	// a solution that it cut short depends on the speed of the machine. nil never stops.
+	Stop func() bool
+}
+
+// Solve returns machines for as many pods as the budgets admit, by worth, at the least cost it finds, of equal costs with the fewest machines.
+func Solve(p Problem, _ Options) Solution {
 	var best *attempt
+	worth := p.worth()
 	for _, order := range p.orders(worth) {
 		for _, prefer := range []preference{cheapest, roomiest} {
 			a := greedy(p, worth, order, prefer)
@@ -61,7 +104,12 @@ func Choose(p Problem) []Pattern {
 			}
 		}
 	}
-	return best.patterns
+	placed := p
+	placed.Classes = slices.Clone(p.Classes)
+	for c := range placed.Classes {
+		placed.Classes[c].Count -= best.left[c]
+	}
+	return Solution{Patterns: best.patterns, Unplaced: best.left, Cost: best.cost, LowerBound: Bound(placed, Options{})}
 }
 
 // worth is what a pod of each class is worth: its cheapest share of a machine under the duals of the bound. It makes a

@@ -35,7 +35,7 @@ func cost(p pack.Problem, patterns []pack.Pattern) (total int64) {
 	return total
 }
 
-func TestChoose(t *testing.T) {
+func TestSolve(t *testing.T) {
 	for name, c := range map[string]struct {
 		problem pack.Problem
 		want    []pack.Pattern
@@ -109,7 +109,7 @@ func TestChoose(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, pack.Choose(c.problem)); diff != "" {
+			if diff := cmp.Diff(c.want, pack.Solve(c.problem, pack.Options{}).Patterns); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -166,7 +166,7 @@ func TestBound(t *testing.T) {
 		"nothing costs nothing": {pack.Problem{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := pack.Bound(c.problem)
+			got := pack.Bound(c.problem, pack.Options{})
 			if got > c.want || got < c.want-c.want/1e6-1 {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
@@ -261,7 +261,7 @@ func TestNoSetOfMachinesUndercutsTheBound(t *testing.T) {
 		if best < 0 {
 			continue
 		}
-		bound, patterns := pack.Bound(p), pack.Choose(p)
+		bound, patterns := pack.Bound(p, pack.Options{}), pack.Solve(p, pack.Options{}).Patterns
 		if bound > best {
 			t.Fatalf("seed %d: bound %d, optimum %d: %+v", seed, bound, best, p)
 		}
@@ -305,7 +305,7 @@ func checkHolds(t *testing.T, seed uint64, p pack.Problem, patterns []pack.Patte
 	}
 }
 
-func BenchmarkChoose(b *testing.B) {
+func BenchmarkSolve(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	p := pack.Problem{Pools: free()}
 	for i := range int64(60) {
@@ -317,6 +317,6 @@ func BenchmarkChoose(b *testing.B) {
 		})
 	}
 	for b.Loop() {
-		pack.Choose(p)
+		pack.Solve(p, pack.Options{})
 	}
 }
