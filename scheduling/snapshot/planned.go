@@ -6,14 +6,10 @@ package snapshot
 import (
 	"cmp"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -34,7 +30,7 @@ type facts struct {
 	registered map[string]bool
 	examples   []*corev1.Node // registered nodes by name, for Like
 	csiNodes   map[string]*storagev1.CSINode
-	infos      podInfos
+	shapes     *Shapes
 }
 
 func newFacts(objects *Objects) *facts {
@@ -43,7 +39,7 @@ func newFacts(objects *Objects) *facts {
 		registered: make(map[string]bool, len(objects.Nodes)),
 		examples:   slices.Clone(objects.Nodes),
 		csiNodes:   make(map[string]*storagev1.CSINode, len(objects.CSINodes)),
-		infos:      podInfos{byPod: make(map[*corev1.Pod]fwk.PodInfo, len(objects.Pods))},
+		shapes:     NewShapes(),
 	}
 	slices.SortFunc(f.examples, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
 	for _, node := range objects.Nodes {
@@ -53,31 +49,6 @@ func newFacts(objects *Objects) *facts {
 		f.csiNodes[csiNode.Name] = csiNode
 	}
 	return f
-}
-
-// podInfos keeps what the framework derives from a pod (selectors, requests): it costs fifty times more than placing the pod. The
-// requests are computed before anybody sees the result, because the framework computes them lazily and without a lock.
-type podInfos struct {
-	mu    sync.Mutex
-	byPod map[*corev1.Pod]fwk.PodInfo
-}
-
-func (p *podInfos) of(pod *corev1.Pod) fwk.PodInfo {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if info, known := p.byPod[pod]; known {
-		return info
-	}
-	seen := pod
-	if pod.UID == "" { // the framework tells pods on a node apart by UID; pods that do not exist yet have none
-		seen = new(*pod)
-		seen.UID = types.UID(keyOf(pod).String())
-	}
-	// Like kube-scheduler: a selector that cannot be read matches nothing, and is no reason to ignore the pod.
-	info, _ := framework.NewPodInfo(seen)
-	info.CalculateResource()
-	p.byPod[pod] = info
-	return info
 }
 
 // Like returns the registered node that tells most about how the given node will look once it registers: one of the same
