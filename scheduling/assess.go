@@ -18,8 +18,12 @@ import (
 const byDaemonSet = "DaemonSet"
 
 // assess asks the plugins what may ever run where: each class on an empty machine of each candidate. The engine's picture has no
-// nodes; it leaves it with the candidates.
+// nodes; it leaves it with the candidates. It is done when the first pod needs a machine: most pods of most days need none.
 func (p *problem) assess(engine *simulate.Engine, book *ledger.Ledger) error {
+	if p.assessed {
+		return nil
+	}
+	p.assessed = true
 	names := make([]string, len(p.candidates))
 	for i, c := range p.candidates {
 		names[i] = fmt.Sprintf("candidate-%d.%s", i, v1alpha1.Group)
@@ -41,7 +45,6 @@ func (p *problem) assess(engine *simulate.Engine, book *ledger.Ledger) error {
 	p.markTooSmall()
 	known := map[*still][]simulate.Verdict{}
 	for c, class := range p.classes {
-		class.vector = book.Requests(c)
 		if class.opaque {
 			class.verdicts = p.verdicts(engine.Ask(aloof(class.pods[0])), names)
 		} else {

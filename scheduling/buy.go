@@ -16,6 +16,12 @@ import (
 // buy opens machines for the pods that are left, and says whether it placed any. A class that a new machine refused is barred
 // from it until something is placed somewhere: each call places a pod or bars a pairing, so planning ends.
 func (p *planner) buy() (bool, error) {
+	if p.unplaced() == 0 {
+		return false, nil
+	}
+	if err := p.assess(p.desert, p.book); err != nil {
+		return false, err
+	}
 	for {
 		patterns := p.choose()
 		if len(patterns) == 0 {

@@ -91,7 +91,7 @@ func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bo
 			}
 		}
 	}
-	pending := slices.DeleteFunc(slices.Clone(snap.Objects().Pods), func(pod *corev1.Pod) bool {
+	pending := slices.DeleteFunc(slices.Clone(snap.Unbound()), func(pod *corev1.Pod) bool {
 		_, placed := snap.NodeOf(pod)
 		return placed || asked(pod) || !ownedByDaemonSet(pod) || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0
 	})

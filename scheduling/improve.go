@@ -13,7 +13,7 @@ import (
 )
 
 // pairsTried bounds the effort to merge machines: the number of pairs grows with their square.
-const pairsTried = 20_000
+const pairsTried = 2_000
 
 // improve makes a finished plan cheaper.
 func (p *planner) improve() error {

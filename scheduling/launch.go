@@ -129,6 +129,9 @@ func (p *planner) mix(m *machine) []int {
 
 // bound is a price that no set of allowed machines undercuts which holds the launched pods.
 func (p *planner) bound() Price {
+	if len(p.machines) == 0 {
+		return 0
+	}
 	packing := pack.Problem{Machines: p.kinds(p.zones())}
 	counts := make([]int, len(p.classes))
 	for _, m := range p.machines {

@@ -71,6 +71,9 @@ func (p *problem) newPlanner(engine *simulate.Engine) *planner {
 		shapes[c] = class.shape
 	}
 	planner := &planner{problem: p, engine: engine, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
+	for c, class := range p.classes {
+		class.vector = planner.book.Requests(c)
+	}
 	planner.reset()
 	planner.line()
 	return planner

@@ -16,6 +16,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -31,6 +32,8 @@ type problem struct {
 	rejected   []Rejection       // of pods that nobody may plan for
 
 	statics  *statics
+	desert   *simulate.Engine // over a picture without nodes
+	assessed bool
 	shadowed bool // some class is opaque: the picture follows every step, because the plugins are asked on the way
 }
 

@@ -135,11 +135,8 @@ func (p *problem) solve() (Plan, error) {
 	if p.comers, err = p.daemons.shapes(p.input.Cluster); err != nil {
 		return Plan{}, err
 	}
-	planner := p.newPlanner(engine)
-	if err := p.assess(still, planner.book); err != nil {
-		return Plan{}, err
-	}
-	return planner.finish()
+	p.desert = still
+	return p.newPlanner(engine).finish()
 }
 
 // finish carries the plan through.

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
 // roundsOfRepair bounds how often a plan is mended that the plugins did not accept as a whole.
@@ -78,7 +80,7 @@ func (p *planner) show() (refused []settlement, err error) {
 		if p.classes[c].opaque || len(wanted) == 0 {
 			continue // the plugins were asked about each opaque pod when it was placed
 		}
-		query := p.engine.Ask(wanted[0].pod)
+		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
 		asked := map[string]bool{}
 		for _, s := range wanted {
 			if asked[s.node] {

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
 // Constraint is what a class asks of the pods in its domain, for those who want to plan ahead.
@@ -78,6 +80,18 @@ func (l *Ledger) Spreads(class int) []Constraint {
 		all = append(all, c)
 	}
 	return all
+}
+
+// Minds says whether any constraint between pods that concerns the class counts pods of the shape.
+func (l *Ledger) Minds(class int, shape *snapshot.Shape) bool {
+	rule := l.rules[class]
+	if !rule.related() {
+		return false
+	}
+	fed := l.fed(shape)
+	return slices.ContainsFunc(rule.near, func(c *counter) bool { return slices.Contains(fed, c) }) ||
+		slices.ContainsFunc(rule.apart, func(c *counter) bool { return slices.Contains(fed, c) }) ||
+		slices.ContainsFunc(rule.spreads, func(s spreading) bool { return slices.Contains(fed, s.counter) })
 }
 
 // Minded says whether an affinity or a spread of some class counts pods of this class: moving one may break a promise to another.

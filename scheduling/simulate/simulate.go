@@ -203,6 +203,13 @@ func (e *Engine) Ask(pod *corev1.Pod) *Query {
 	return query
 }
 
+// AskNarrow is Ask for a pod to which only the pods of some shapes matter; those that have anti-affinity need not be among them.
+func (e *Engine) AskNarrow(pod *corev1.Pod, matters func(*snapshot.Shape) bool) *Query {
+	e.snapshot.Narrow(matters)
+	defer e.snapshot.Widen()
+	return e.Ask(pod)
+}
+
 // Refused returns the verdict that holds for every node, where there is one.
 func (q *Query) Refused() (Verdict, bool) {
 	if q.refusal == nil {

@@ -6,6 +6,7 @@ package snapshot
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -31,6 +32,9 @@ type facts struct {
 	examples   []*corev1.Node // registered nodes by name, for Like
 	csiNodes   map[string]*storagev1.CSINode
 	shapes     *Shapes
+	unbound    []*corev1.Pod
+	mu         sync.Mutex
+	likes      map[[3]string]*corev1.Node // by what likeness compares
 }
 
 func newFacts(objects *Objects) *facts {
@@ -40,6 +44,7 @@ func newFacts(objects *Objects) *facts {
 		examples:   slices.Clone(objects.Nodes),
 		csiNodes:   make(map[string]*storagev1.CSINode, len(objects.CSINodes)),
 		shapes:     NewShapes(),
+		likes:      map[[3]string]*corev1.Node{},
 	}
 	slices.SortFunc(f.examples, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
 	for _, node := range objects.Nodes {
@@ -54,9 +59,24 @@ func newFacts(objects *Objects) *facts {
 // Like returns the registered node that tells most about how the given node will look once it registers: one of the same
 // group, else another machine of ours, else any node; of the same instance type where there is one.
 func (s *Snapshot) Like(node *corev1.Node) *corev1.Node {
+	if s.facts.registered[node.Name] { // it is not like itself
+		return s.facts.likest(node)
+	}
+	key := [3]string{node.Labels[v1alpha1.NodeGroupLabel], node.Labels[v1alpha1.ManagedLabel], node.Labels[corev1.LabelInstanceTypeStable]}
+	s.facts.mu.Lock()
+	defer s.facts.mu.Unlock()
+	like, known := s.facts.likes[key]
+	if !known {
+		like = s.facts.likest(node)
+		s.facts.likes[key] = like
+	}
+	return like
+}
+
+func (f *facts) likest(node *corev1.Node) *corev1.Node {
 	var best *corev1.Node
 	most := 0
-	for _, example := range s.facts.examples {
+	for _, example := range f.examples {
 		if example.Name == node.Name {
 			continue
 		}

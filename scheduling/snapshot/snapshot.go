@@ -63,6 +63,9 @@ type Snapshot struct {
 	csiPlan map[string]*storagev1.CSINode
 	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
 	sorted  []*corev1.Node            // by name; nil until asked for
+	bare    []fwk.NodeInfo            // the list without pods; nil until asked for
+	touched []*narrowed               // of bare: those that show pods now
+	narrow  bool                      // the list of all nodes is bare
 
 	journal []change
 	marks   []int
@@ -96,6 +99,9 @@ func New(objects Objects) (*Snapshot, error) {
 	for _, pod := range objects.Pods {
 		if err := s.place(pod); err != nil {
 			return nil, err
+		}
+		if pod.Spec.NodeName == "" {
+			s.facts.unbound = append(s.facts.unbound, pod)
 		}
 	}
 	return s, nil
@@ -151,6 +157,9 @@ func (s *Snapshot) Objects() *Objects { return s.facts.objects }
 
 // Shapes tells pods by what kube-scheduler sees of them.
 func (s *Snapshot) Shapes() *Shapes { return s.facts.shapes }
+
+// Unbound returns the pods among the objects that are bound to no node.
+func (s *Snapshot) Unbound() []*corev1.Pod { return s.facts.unbound }
 
 // Nodes returns the nodes, by name.
 func (s *Snapshot) Nodes() []*corev1.Node {
@@ -283,7 +292,7 @@ func (s *Snapshot) insert(info fwk.NodeInfo) {
 	node := info.Node().Name
 	s.index[node] = len(s.list)
 	s.list = append(s.list, info)
-	s.sorted = nil
+	s.sorted, s.bare = nil, nil
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), 1)
 		s.countKind(pod, node, 1)
@@ -302,7 +311,7 @@ func (s *Snapshot) extract(node string) fwk.NodeInfo {
 	delete(s.csiPlan, node)
 	s.spread.remove(node)
 	s.anti.remove(node)
-	s.sorted = nil
+	s.sorted, s.bare = nil, nil
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), -1)
 		s.countKind(pod, node, -1)
