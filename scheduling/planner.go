@@ -57,7 +57,7 @@ type pairing struct{ class, candidate int }
 
 // newPlanner starts from the cluster as it is. The planner must be closed.
 func (p *problem) newPlanner() (*planner, error) {
-	engine, err := simulate.New(p.input.Cluster.Clone(), simulate.Options{})
+	engine, err := simulate.New(p.input.Cluster.Clone(), simulate.Options{Scheduler: p.input.Scheduler})
 	if err != nil {
 		return nil, err
 	}

@@ -84,10 +84,7 @@ func newProblem(in Input) (*problem, error) {
 }
 
 func (p *problem) addPods() error {
-	schedulers := p.input.SchedulerNames
-	if len(schedulers) == 0 {
-		schedulers = []string{corev1.DefaultSchedulerName}
-	}
+	schedulers := p.input.Scheduler.Names()
 	pods := slices.Clone(p.input.Pods)
 	slices.SortStableFunc(pods, comparePending)
 	pods = slices.CompactFunc(pods, func(a, b *corev1.Pod) bool { return nameOf(a) == nameOf(b) })

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -27,8 +28,8 @@ type Input struct {
 	Offerings []Offering         // what can be bought, in any order
 	// Promised are, by pod, the machines in the cluster that an earlier plan bought for them. Pods go there if the plugins accept it.
 	Promised map[types.NamespacedName]string
-	// SchedulerNames are the schedulers whose pods are planned for; empty: default-scheduler. Pods of others are rejected.
-	SchedulerNames []string
+	// Scheduler is the kube-scheduler whose verdicts count; nil: a stock one. Pods that ask for none of its profiles are rejected.
+	Scheduler *simulate.Scheduler
 }
 
 // Group is a pool that may grow, with what it already uses of its limits.
