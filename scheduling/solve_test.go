@@ -28,6 +28,9 @@ func solve(t testing.TB, in scheduling.Input) scheduling.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !plan.Verified || plan.Omitted > 0 {
+		t.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Omitted)
+	}
 	return plan
 }
 
