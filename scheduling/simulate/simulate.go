@@ -88,7 +88,7 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
 	engine := &Engine{snapshot: snap, ctx: ctx, stop: stop}
 	factory := informers.NewSharedInformerFactory(nil, 0) // never started: its indexers are filled below
-	devices := newDevices(snap.Objects())
+	devices := newDevices(snap)
 	for i := range profiles {
 		fw, err := runtime.NewFramework(ctx, registry, &profiles[i],
 			runtime.WithInformerFactory(factory),
