@@ -91,10 +91,7 @@ func newProblem(in Input) (*problem, error) {
 }
 
 func (p *problem) addPods() error {
-	schedulers := p.input.SchedulerNames
-	if len(schedulers) == 0 {
-		schedulers = []string{corev1.DefaultSchedulerName}
-	}
+	schedulers := p.input.Scheduler.Names()
 	var open []*corev1.Pod
 	seen := make(map[*corev1.Pod]bool, len(p.input.Pods))
 	for _, pod := range p.input.Pods {

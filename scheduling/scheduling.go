@@ -28,9 +28,9 @@ type Input struct {
 	Offerings []Offering         // what can be bought, in any order
 	// Promised are, by pod, the machines in the cluster that an earlier plan bought for them. Pods go there if the plugins accept it.
 	Promised map[types.NamespacedName]string
-	// SchedulerNames are the schedulers whose pods are planned for; empty: default-scheduler. Pods of others are rejected.
-	SchedulerNames []string
-	NodeCost       Price // what a machine costs per hour beside its offering's price: a licence, an address, an agent
+	// Scheduler is the kube-scheduler whose verdicts count; nil: a stock one. Pods that ask for none of its profiles are rejected.
+	Scheduler *simulate.Scheduler
+	NodeCost  Price // what a machine costs per hour beside its offering's price: a licence, an address, an agent
 	// Effort scales the bounds on the search for cheaper machines: 0 is 100 percent, about a second for ten thousand pods. Equal inputs
 	// have equal plans at equal effort.
 	Effort int
@@ -105,12 +105,12 @@ func Solve(in Input) (Plan, error) {
 }
 
 func (p *problem) solve() (Plan, error) {
-	still, err := simulate.New(p.input.Cluster.Empty(), simulate.Options{})
+	still, err := simulate.New(p.input.Cluster.Empty(), simulate.Options{Scheduler: p.input.Scheduler})
 	if err != nil {
 		return Plan{}, err
 	}
 	defer still.Close()
-	engine, err := simulate.New(p.input.Cluster, simulate.Options{})
+	engine, err := simulate.New(p.input.Cluster, simulate.Options{Scheduler: p.input.Scheduler})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -121,6 +121,7 @@ func (p *problem) solve() (Plan, error) {
 	defer engine.RevertTo(depth)
 	mine := map[types.NamespacedName]bool{}
 	for _, class := range p.classes {
+		class.opaque = class.opaque || !engine.Usual(class.pods[0])
 		p.shadowed = p.shadowed || class.opaque
 		for _, pod := range class.pods {
 			mine[nameOf(pod)] = true

@@ -31,6 +31,8 @@ type config struct {
 	datacenter        string
 	requestsPerMinute int
 
+	schedulerConfig, schedulerGates string
+
 	batchIdle, batchMax                 time.Duration
 	orderSettle, launchTimeout          time.Duration
 	registrationTimeout, failedTTL      time.Duration
@@ -57,6 +59,10 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.clusterID, "vpsie-cluster-id", "", "VPSie's identifier of this cluster; left out: discovered, which works while the account has one cluster")
 	flags.StringVar(&c.datacenter, "vpsie-datacenter", "", "identifier or name of the datacenter; left out: the cluster's")
 	flags.IntVar(&c.requestsPerMinute, "vpsie-requests-per-minute", 100, "requests per minute to the VPSie API")
+	flags.StringVar(&c.schedulerConfig, "scheduler-config", "",
+		"path of the KubeSchedulerConfiguration that the cluster's kube-scheduler runs with; left out: its defaults. Pods of none of its profiles are left alone")
+	flags.StringVar(&c.schedulerGates, "scheduler-feature-gates", "",
+		"feature gates that the cluster's kube-scheduler runs with, as in A=true,B=false; left out: the defaults of the linked version")
 	flags.DurationVar(&c.batchIdle, "batch-idle", time.Second, "pods are planned for together until none has come for that long")
 	flags.DurationVar(&c.batchMax, "batch-max", 10*time.Second, "or until the first of them has waited that long")
 	flags.DurationVar(&c.orderSettle, "order-settle", 2*time.Minute, "how long an order whose reply was lost may take to show up")

@@ -7,6 +7,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,6 +111,45 @@ func TestEveryDurationFlagIsChecked(t *testing.T) {
 			t.Errorf("--%s=-1s: got error %v, want one that names the flag", flag.Name, err)
 		}
 	})
+}
+
+func TestSchedulerConfig(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "scheduler.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const header = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+	if scheduler, err := newScheduler(&config{schedulerConfig: file(header + "profiles: [{schedulerName: ours}]")}); err != nil ||
+		!slices.Equal(scheduler.Names(), []string{"ours"}) {
+		t.Errorf("got %v, %v", scheduler.Names(), err)
+	}
+	if scheduler, err := newScheduler(&config{}); err != nil || scheduler != nil {
+		t.Errorf("without a file: got %v, %v; want the stock scheduler", scheduler, err)
+	}
+	for name, c := range map[string]struct {
+		config config
+		want   []string
+	}{
+		"a file that is not there is named": {
+			config{schedulerConfig: "/absent.yaml"}, []string{"--scheduler-config (VPSIE_AUTOSCALER_SCHEDULER_CONFIG)", "/absent.yaml"},
+		},
+		"a wrong field is named": {
+			config{schedulerConfig: file(header + "profile: []")}, []string{"--scheduler-config", "scheduler.yaml", `unknown field "profile"`},
+		},
+		"an unknown feature gate is named": {
+			config{schedulerGates: "Flying=true"}, []string{"--scheduler-feature-gates (VPSIE_AUTOSCALER_SCHEDULER_FEATURE_GATES)", "Flying"},
+		},
+	} {
+		_, err := newScheduler(&c.config)
+		for _, part := range c.want {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: got %v, want %s in it", name, err, part)
+			}
+		}
+	}
 }
 
 func TestExplain(t *testing.T) {

@@ -112,6 +112,7 @@ func (s *Snapshot) AsRegistered(node *corev1.Node) *corev1.Node {
 	if node.Labels == nil {
 		node.Labels = map[string]string{}
 	}
+	learn(node, s.Twin(node))
 	if s.vpsieDriver() != "" {
 		setMissing(node.Labels, vpsieTopologyLabel, node.Labels[v1alpha1.DatacenterLabel])
 	}
