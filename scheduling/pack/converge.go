@@ -37,8 +37,9 @@ func (e *effort) allow(n int) int { return max(1, int(float64(n)*e.scale)) }
 const (
 	roundsAllowed = 150
 	closeEnough   = 5e-4 // of the cost, between the master and the bound
-	quickNodes    = 6    // of a search tree while columns are generated
+	quickNodes    = 150  // of a search tree while columns are generated
 	carefulNodes  = 400  // of one for the final bound
+	finest        = 1e-4 // how close the upper bounds of the knapsacks have to be in the end
 	pivotsAllowed = 4000 // in one round
 )
 
@@ -54,7 +55,7 @@ func (g *generator) run() {
 		g.lp.solve(pivotsAllowed)
 		target := g.master()
 		at := between(target, g.best, smoothing)
-		answers := g.price(&at, quickNodes)
+		answers := g.price(&at, quickNodes, g.coarse())
 		g.consider(at, answers)
 		if g.closed() {
 			return
@@ -63,13 +64,19 @@ func (g *generator) run() {
 			continue
 		}
 		g.toMoney(&target)
-		answers = g.price(&target, 4*quickNodes)
+		answers = g.price(&target, quickNodes, g.coarse())
 		g.consider(target, answers)
 		if g.closed() || g.extend(&target, answers) == 0 {
 			return
 		}
 	}
 	g.lp.solve(pivotsAllowed)
+}
+
+// coarse is how exact the knapsacks have to be: a part of the gap that is left to close.
+func (g *generator) coarse() float64 {
+	z := g.lp.objective() * g.unit
+	return math.Min(0.02, math.Max(finest, 0.2*(z-g.bound)/z))
 }
 
 // closed says whether the master cannot be improved by what matters. The master of items that share rows may be below the true relaxation.
@@ -119,7 +126,7 @@ func (g *generator) start() {
 	for _, l := range plan.loads {
 		g.addPattern(l.kind, l.mix)
 	}
-	g.consider(at, g.price(&at, quickNodes))
+	g.consider(at, g.price(&at, quickNodes, g.coarse()))
 	if g.best.rows == nil {
 		g.best = at
 	}
@@ -148,7 +155,7 @@ func (g *generator) alone(kind int) {
 }
 
 // price asks every pricer for a content worth more than its machine.
-func (g *generator) price(at *duals, nodes int) []priced {
+func (g *generator) price(at *duals, nodes int, close float64) []priced {
 	if at.values == nil {
 		g.toMoney(at)
 	}
@@ -163,7 +170,7 @@ func (g *generator) price(at *duals, nodes int) []priced {
 					return
 				}
 				floor := float64(g.in.kinds[k].price) + g.toll(k, at)
-				answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes})
+				answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes, close: close})
 			}
 		})
 	}
@@ -220,7 +227,7 @@ func (g *generator) tighten() {
 		return
 	}
 	at := g.best
-	answers := g.price(&at, g.search.allow(carefulNodes))
+	answers := g.price(&at, g.search.allow(carefulNodes), finest)
 	for k := range answers {
 		g.tallest[k] = answers[k].upper
 	}

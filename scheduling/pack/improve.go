@@ -21,6 +21,8 @@ type improver struct {
 	value []float64
 	kinds []int // worth considering, for any content
 	toll  []float64
+	// tallest is by kind what its most valuable content is worth.
+	tallest []float64
 	rng   *rand.Rand
 	steps int // left
 
@@ -52,13 +54,13 @@ func (g *generator) improve(p *plan) *plan {
 		return p
 	}
 	x := &improver{
-		plan: p.clone(), w: g.crew[0], worth: g.worth, value: g.values(), rng: rand.New(rand.NewPCG(17, 4)),
+		plan: p.clone(), w: g.crew[0], tallest: g.tallest, worth: g.worth, value: g.values(), rng: rand.New(rand.NewPCG(17, 4)),
 		steps: g.search.allow(improveSteps), key: make([]float64, len(g.in.items)), toll: make([]float64, len(g.in.kinds)),
 	}
 	for k := range g.in.kinds {
 		x.toll[k] = g.toll(k, &g.best)
 		price := float64(g.in.kinds[k].price) + x.toll[k]
-		if g.in.kinds[k].most > 0 || g.tallest == nil || g.tallest[k] >= 0.9*price {
+		if g.in.kinds[k].most > 0 || g.tallest[k] >= 0.9*price {
 			x.kinds = append(x.kinds, k)
 		}
 	}
@@ -93,9 +95,9 @@ func (x *improver) newBin(kind int, mix []portion) bin {
 	return b
 }
 
-// waste is the part of a machine's price that its content is not worth.
+// waste is the part of a machine's price that its content is not worth; of a machine that costs nothing, of what it could hold.
 func (x *improver) waste(b *bin) float64 {
-	price := float64(x.in.kinds[b.kind].price) + x.toll[b.kind]
+	price := math.Max(float64(x.in.kinds[b.kind].price)+x.toll[b.kind], x.tallest[b.kind])
 	return (price - x.sum(b.mix)) / math.Max(price, 1)
 }
 
@@ -182,7 +184,7 @@ func (x *improver) remove(i int) {
 // order lists what is to be placed: by size, with chance mixed in, so that every trial is another.
 func (x *improver) order() {
 	x.list = x.list[:0]
-	noise := []float64{0, 0.3, 1}[x.rng.IntN(3)]
+	noise := []float64{0, 0.3, 1, 2}[x.rng.IntN(4)]
 	resource := x.rng.IntN(len(x.in.dims) + 2)
 	for _, b := range x.removed {
 		for _, part := range b.mix {

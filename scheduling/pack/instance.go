@@ -16,6 +16,7 @@ type instance struct {
 	kinds   []kind // none of them dominated
 	shares  []share
 	pools   []Vector
+	byClass [][]int32 // items
 	dims    []int     // resources that some item requests
 	sizes   []float64 // requests, item by item, each resource divided by the greatest room
 }
@@ -27,7 +28,8 @@ type item struct {
 	share    int // the share it is part of: -1 if none
 	requests []int64
 	count    int
-	cap      int   // on one machine
+	cap      int   // on one machine, and not more than there are
+	own      int   // on one machine, however many there are
 	limits   []int // indexes into the problem's Limits
 }
 
@@ -79,10 +81,7 @@ func newInstance(p *Problem, home []int) *instance {
 			}
 		}
 	}
-	domains := 0
-	for m := range p.Machines {
-		domains = max(domains, p.Machines[m].Domain+1)
-	}
+	domains := p.domains()
 	in.chooseDims()
 	for c := range p.Classes {
 		class := &p.Classes[c]
@@ -93,6 +92,10 @@ func newInstance(p *Problem, home []int) *instance {
 		if class.PerMachine > 0 {
 			it.cap = min(it.cap, class.PerMachine)
 		}
+		for _, l := range limits[c] {
+			it.cap = min(it.cap, max(p.Limits[l].PerMachine, 0))
+		}
+		it.own = it.cap
 		for _, r := range in.dims {
 			it.requests = append(it.requests, class.Requests[r])
 		}
@@ -107,6 +110,10 @@ func newInstance(p *Problem, home []int) *instance {
 			in.items = append(in.items, it)
 		}
 		in.shares = append(in.shares, newShare(p, c, spreads[c], first, domains))
+	}
+	in.byClass = make([][]int32, len(p.Classes))
+	for i := range in.items {
+		in.byClass[in.items[i].class] = append(in.byClass[in.items[i].class], int32(i))
 	}
 	in.addKinds(home)
 	in.reduce()

@@ -104,12 +104,8 @@ func Solve(p Problem, o Options) Solution {
 		return solution
 	}
 	bound := max(g.in.safe(g.bound), g.in.countBound())
-	if len(p.Together) > 0 {
-		g = g.atHome(g.homes())
-	}
-	if g != nil {
-		g.in.distribute(g.wanted())
-		solution.fill(g.improve(g.round()))
+	if best := g.settle(bound); best != nil {
+		solution.fill(best)
 	}
 	if slices.Max(solution.Unplaced) > 0 {
 		placed := p

@@ -22,7 +22,7 @@ type pricer struct {
 }
 
 // limitRows bounds how many limits over classes the relaxation heeds. More are still kept to by the search; the bound is weaker.
-const limitRows = 6
+const limitRows = 12
 
 // priced is what a pricer found.
 type priced struct {
@@ -53,7 +53,8 @@ type question struct {
 	values []float64
 	left   []int // by item; nil: all
 	floor  float64
-	nodes  int // of the search tree
+	nodes  int     // of the search tree
+	close  float64 // how close to the value the upper bound has to be
 }
 
 // best answers for one kind of machine.

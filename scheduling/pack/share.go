@@ -208,7 +208,7 @@ func (in *instance) distribute(wanted []float64) {
 		}
 	}
 	for i := range in.items {
-		in.items[i].cap = min(in.items[i].cap, in.items[i].count)
+		in.items[i].cap = min(in.items[i].own, in.items[i].count)
 	}
 }
 

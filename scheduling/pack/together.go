@@ -12,10 +12,7 @@ func (g *generator) homes() []int {
 	for c := range homes {
 		homes[c] = anywhere
 	}
-	domains := 0
-	for m := range g.in.problem.Machines {
-		domains = max(domains, g.in.problem.Machines[m].Domain+1)
-	}
+	domains := g.in.problem.domains()
 	values := g.values()
 	for _, set := range g.in.problem.Together {
 		best, least, fewest := 0, math.Inf(1), math.MaxInt

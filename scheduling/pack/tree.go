@@ -41,10 +41,7 @@ type cut struct {
 	count    float64
 }
 
-const (
-	integral = 1e-6
-	settled  = 1e-4 // the bound is this close to the value: more search would not tell more
-)
+const integral = 1e-6
 
 // branch searches for the best content worth more than the question's floor, from the relaxation's solution on.
 func (w *pricing) branch(p *pricer, kind *kind, q question, upper float64) priced {
@@ -58,7 +55,7 @@ func (w *pricing) branch(p *pricer, kind *kind, q question, upper float64) price
 	stuck := 0.0 // bounds of nodes that cannot be branched on
 	for len(t.open) > 0 && answer.nodes < q.nodes {
 		n := t.pop()
-		if n.bound <= t.floor*(1+settled) {
+		if n.bound <= t.floor*(1+q.close) {
 			stuck = math.Max(stuck, n.bound)
 			t.open = t.open[:0]
 			break
@@ -99,9 +96,14 @@ func (w *pricing) expand(p *pricer, kind *kind, n *node) float64 {
 		if w.value(t.trial) >= bound*(1-tolerance) {
 			return 0
 		}
-		return bound // limits that the relaxation does not heed
+		if branching = w.exceeding(); branching < 0 {
+			return bound
+		}
 	}
 	x := t.point[branching] + t.lower[branching]
+	if x-math.Floor(x) < integral || math.Ceil(x)-x < integral {
+		x = math.Round(x) - 0.5 // it takes part in exceeding a limit: have as many, or fewer
+	}
 	basis := slices.Clone(p.relax.basis)
 	for _, c := range []cut{{branching, true, math.Ceil(x - integral)}, {branching, false, math.Floor(x + integral)}} {
 		t.push(node{bound: bound, cuts: append(slices.Clip(slices.Clone(n.cuts)), c), basis: basis})
@@ -127,6 +129,27 @@ func (t *tree) sort(k *knapsack) {
 	})
 }
 
+// exceeding returns the item with the most pods of those that together exceed a limit which the relaxation does not heed.
+func (w *pricing) exceeding() int {
+	t, k := &w.tree, &w.k
+	for l := range w.spare {
+		w.spare[l] = w.in.problem.Limits[l].PerMachine
+	}
+	for j, x := range t.point {
+		for _, l := range w.in.items[k.item[j]].limits {
+			w.spare[l] -= int(math.Round(x + t.lower[j]))
+		}
+	}
+	best := -1
+	for j, x := range t.point {
+		exceeds := slices.ContainsFunc(w.in.items[k.item[j]].limits, func(l int) bool { return w.spare[l] < 0 })
+		if exceeds && x > 0.5 && (best < 0 || x*k.value[j] > t.point[best]*k.value[best]) {
+			best = j
+		}
+	}
+	return best
+}
+
 // restrict sets the knapsack to what a node leaves open, and returns what it fixes.
 func (w *pricing) restrict(n *node) (fixed float64, ok bool) {
 	t, k := &w.tree, &w.k
@@ -139,14 +162,18 @@ func (w *pricing) restrict(n *node) (fixed float64, ok bool) {
 			t.upper[c.position] = math.Min(t.upper[c.position], c.count)
 		}
 	}
+	w.propagate()
 	k.room = append(k.room[:0], t.room...)
 	copy(k.most, t.upper)
 	for _, c := range n.cuts {
 		j := c.position
+		if k.most[j] < 0 || t.upper[j] < 0 {
+			return 0, false
+		}
 		if t.lower[j] == 0 || k.most[j] < t.upper[j] {
 			continue // not bounded from below, or done
 		}
-		if k.most[j] = t.upper[j] - t.lower[j]; k.most[j] < 0 {
+		if k.most[j] = t.upper[j] - t.lower[j]; k.most[j] < 0 { // more than a limit or another cut admits
 			return 0, false
 		}
 		fixed += t.lower[j] * k.value[j]
@@ -161,6 +188,36 @@ func (w *pricing) restrict(n *node) (fixed float64, ok bool) {
 		k.room[r] = math.Max(k.room[r], 0)
 	}
 	return fixed, true
+}
+
+// propagate lowers the upper bounds of items that share a limit with items that are bounded from below.
+func (w *pricing) propagate() {
+	t, k := &w.tree, &w.k
+	if len(w.spare) == 0 {
+		return
+	}
+	for j, lower := range t.lower {
+		if lower == 0 {
+			continue
+		}
+		for _, l := range w.in.items[k.item[j]].limits {
+			rest := float64(w.in.problem.Limits[l].PerMachine)
+			for _, c := range w.in.problem.Limits[l].Classes {
+				for _, other := range w.in.byClass[c] {
+					if at := k.where[other]; at >= 0 {
+						rest -= t.lower[at]
+					}
+				}
+			}
+			for _, c := range w.in.problem.Limits[l].Classes {
+				for _, other := range w.in.byClass[c] {
+					if at := k.where[other]; at >= 0 {
+						t.upper[at] = math.Min(t.upper[at], t.lower[at]+rest)
+					}
+				}
+			}
+		}
+	}
 }
 
 // solution reads the relaxation's solution above the lower bounds, and returns the position with the most even fraction, or -1.
