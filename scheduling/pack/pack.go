@@ -75,7 +75,7 @@ type Pattern struct {
 
 // Solution is a set of machines with what they hold. Machines that are there already and are in no pattern hold nothing of this.
 type Solution struct {
-	Patterns []Pattern // by machine, then fullest first
+	Patterns []Pattern // by machine, then by mix, greatest first
 	Unplaced []int     // pods by class for which no machine or no budget was left
 	Cost     int64
 	// LowerBound is a cost that no set of machines that keeps to the problem's terms and holds the pods that were placed undercuts.
@@ -93,89 +93,107 @@ type Options struct {
 }
 
 // Solve returns machines for as many pods as the budgets admit, by worth, at the least cost it finds, of equal costs with the fewest machines.
-func Solve(p Problem, _ Options) Solution {
-	var best *attempt
-	worth := p.worth()
-	for _, order := range p.orders(worth) {
-		for _, prefer := range []preference{cheapest, roomiest} {
-			a := greedy(p, worth, order, prefer)
-			if best == nil || a.compare(best) < 0 {
-				best = a
-			}
+func Solve(p Problem, o Options) Solution {
+	search := newEffort(o)
+	solution := Solution{Unplaced: make([]int, len(p.Classes))}
+	for c := range p.Classes {
+		solution.Unplaced[c] = max(p.Classes[c].Count, 0)
+	}
+	g := relaxed(&p, search)
+	if g == nil {
+		return solution
+	}
+	bound := max(g.in.safe(g.bound), g.in.countBound())
+	if best := g.settle(bound); best != nil {
+		solution.fill(best)
+	}
+	if slices.Max(solution.Unplaced) > 0 {
+		placed := p
+		placed.Classes = slices.Clone(p.Classes)
+		for c := range placed.Classes {
+			placed.Classes[c].Count -= solution.Unplaced[c]
 		}
+		bound = Bound(placed, o)
 	}
-	placed := p
-	placed.Classes = slices.Clone(p.Classes)
-	for c := range placed.Classes {
-		placed.Classes[c].Count -= best.left[c]
-	}
-	return Solution{Patterns: best.patterns, Unplaced: best.left, Cost: best.cost, LowerBound: Bound(placed, Options{})}
+	solution.LowerBound = min(bound, solution.Cost)
+	solution.Steps = search.steps
+	return solution
 }
 
-// worth is what a pod of each class is worth: its cheapest share of a machine under the duals of the bound. It makes a
-// scarce resource dear, so that a machine is judged by what it holds of what is hard to hold.
-func (p Problem) worth() []float64 {
-	_, duals := p.fractional()
-	worth := p.values(duals, identity)
-	for c := range worth {
-		worth[c] = math.Max(worth[c], 1e-6) // a pod that requests nothing still wants a place
+// relaxed solves the relaxation of a problem. It returns nil where nothing can be placed.
+func relaxed(p *Problem, search *effort) *generator {
+	in := newInstance(p, nil)
+	if len(in.items) == 0 || len(in.kinds) == 0 {
+		return nil
 	}
-	return worth
+	g := newGenerator(in, in.fluid(), search)
+	g.run()
+	g.tighten()
+	return g
 }
 
-// orders are the sequences in which a machine is filled: by worth, and by each resource's share, greatest first.
-func (p Problem) orders(worth []float64) [][]int {
-	keys := [][]float64{worth}
-	if len(p.Classes) > 0 {
-		for r := range p.Classes[0].Requests {
-			key := make([]float64, len(p.Classes))
-			for c := range p.Classes {
-				key[c] = float64(p.Classes[c].Requests[r])
-			}
-			keys = append(keys, key)
+// Bound returns a cost that no set of machines that keeps to the problem's terms and holds all pods undercuts. Pods that fit nowhere are
+// left aside.
+func Bound(p Problem, o Options) int64 {
+	g := relaxed(&p, newEffort(o))
+	if g == nil {
+		return 0
+	}
+	return max(g.in.safe(g.bound), g.in.countBound())
+}
+
+// fill states a plan in terms of the problem.
+func (s *Solution) fill(p *plan) {
+	s.Cost = p.cost
+	next := make([]int, len(p.in.kinds)) // machines of a limited kind that are taken
+	for _, l := range p.loads {
+		mix := make([]int, len(s.Unplaced))
+		for _, part := range l.mix {
+			mix[p.in.items[part.item].class] += int(part.count)
 		}
-	}
-	var orders [][]int
-	for _, key := range keys {
-		order := make([]int, len(p.Classes))
-		for c := range order {
-			order[c] = c
+		for c, n := range mix {
+			s.Unplaced[c] -= n * l.copies
 		}
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key[b], key[a]) })
-		if !slices.ContainsFunc(orders, func(o []int) bool { return slices.Equal(o, order) }) {
-			orders = append(orders, order)
+		k := &p.in.kinds[l.kind]
+		if k.most == 0 {
+			s.Patterns = append(s.Patterns, Pattern{Machine: k.machines[0], Copies: l.copies, Mix: mix})
+			continue
 		}
+		s.Patterns = append(s.Patterns, p.in.assign(k, &next[l.kind], l.copies, mix)...)
 	}
-	return orders
+	s.Patterns = merged(s.Patterns)
 }
 
-// preference says which of two machines is bought next.
-type preference int
-
-const (
-	cheapest preference = iota // the least price for what it holds
-	roomiest                   // the greatest worth in one machine: right where the number of machines is bounded
-)
-
-func (prefer preference) better(price, worth, bestPrice, bestWorth float64) bool {
-	if prefer == roomiest && worth != bestWorth {
-		return worth > bestWorth
+// assign hands out the machines of a limited kind in their order.
+func (in *instance) assign(k *kind, next *int, copies int, mix []int) (patterns []Pattern) {
+	taken := 0
+	for _, m := range k.machines {
+		most := in.problem.Machines[m].Most
+		free := min(max(taken+most-*next, 0), most)
+		if n := min(free, copies); n > 0 {
+			patterns = append(patterns, Pattern{Machine: m, Copies: n, Mix: mix})
+			*next += n
+			copies -= n
+		}
+		taken += most
 	}
-	return price*bestWorth < bestPrice*worth
+	return patterns
 }
 
-// attempt is a plan in the making.
-type attempt struct {
-	patterns []Pattern
-	left     []int
-	pools    []Vector
-	cost     int64
-	machines int
-	unplaced float64
-}
-
-func (a *attempt) compare(b *attempt) int {
-	return cmp.Or(cmp.Compare(a.unplaced, b.unplaced), ComparePrices(a.cost, b.cost), cmp.Compare(a.machines, b.machines))
+// merged orders patterns by machine, fullest first, and joins equal ones.
+func merged(patterns []Pattern) []Pattern {
+	slices.SortStableFunc(patterns, func(a, b Pattern) int {
+		return cmp.Or(cmp.Compare(a.Machine, b.Machine), slices.Compare(b.Mix, a.Mix))
+	})
+	kept := patterns[:0]
+	for _, p := range patterns {
+		if last := len(kept) - 1; last >= 0 && kept[last].Machine == p.Machine && slices.Equal(kept[last].Mix, p.Mix) {
+			kept[last].Copies += p.Copies
+			continue
+		}
+		kept = append(kept, p)
+	}
+	return kept
 }
 
 // ComparePrices takes prices for equal that differ by less than a millionth: a third of a cent, rounded, must not outweigh a machine.
@@ -184,125 +202,4 @@ func ComparePrices(a, b int64) int {
 		return 0
 	}
 	return cmp.Compare(a, b)
-}
-
-func (a *attempt) take(p Problem, pattern Pattern) {
-	machine := p.Machines[pattern.Machine]
-	a.patterns = append(a.patterns, pattern)
-	a.cost += int64(pattern.Copies) * machine.Price
-	a.machines += pattern.Copies
-	for c, n := range pattern.Mix {
-		a.left[c] -= n * pattern.Copies
-	}
-	for d, draw := range machine.Draw {
-		if a.pools[machine.Pool][d] != Unbounded {
-			a.pools[machine.Pool][d] -= int64(pattern.Copies) * draw
-		}
-	}
-}
-
-func (a *attempt) clone() *attempt {
-	clone := *a
-	clone.patterns, clone.left = slices.Clone(a.patterns), slices.Clone(a.left)
-	clone.pools = make([]Vector, len(a.pools))
-	for i := range a.pools {
-		clone.pools[i] = slices.Clone(a.pools[i])
-	}
-	return &clone
-}
-
-// greedy buys machine after machine by preference. Before each purchase it also considers to finish with one machine for
-// all that is left, which the preference alone would overlook: a large machine is seldom the best value per pod.
-func greedy(p Problem, worth []float64, order []int, prefer preference) *attempt {
-	a := (&attempt{pools: p.Pools}).clone()
-	for c := range p.Classes {
-		a.left = append(a.left, p.Classes[c].Count)
-	}
-	var finished *attempt
-	mix := make([]int, len(p.Classes))
-	for {
-		best, bestWorth := Pattern{Machine: -1}, 0.0
-		for m := range p.Machines {
-			if a.copies(p, m, 1) == 0 {
-				continue
-			}
-			value := fill(p, m, a.left, order, worth, mix)
-			if value == 0 {
-				continue
-			}
-			if slices.Equal(mix, a.left) {
-				last := a.clone()
-				last.take(p, Pattern{Machine: m, Copies: 1, Mix: slices.Clone(mix)})
-				if finished == nil || last.compare(finished) < 0 {
-					finished = last
-				}
-			}
-			price := float64(p.Machines[m].Price)
-			if best.Machine < 0 || prefer.better(price, value, float64(p.Machines[best.Machine].Price), bestWorth) {
-				best, bestWorth = Pattern{Machine: m, Mix: slices.Clone(mix)}, value
-			}
-		}
-		if best.Machine < 0 {
-			break
-		}
-		best.Copies = a.copies(p, best.Machine, repeats(best.Mix, a.left))
-		a.take(p, best)
-	}
-	for c, n := range a.left {
-		a.unplaced += float64(n) * worth[c]
-	}
-	if finished != nil && finished.compare(a) < 0 {
-		return finished
-	}
-	return a
-}
-
-// copies returns how many of the wanted machines the pool's budget admits.
-func (a *attempt) copies(p Problem, m, wanted int) int {
-	machine := p.Machines[m]
-	for d, draw := range machine.Draw {
-		if left := a.pools[machine.Pool][d]; left != Unbounded && draw > 0 {
-			wanted = min(wanted, int(max(left, 0)/draw))
-		}
-	}
-	return wanted
-}
-
-// repeats returns how many machines with that mix the pods that are left can fill.
-func repeats(mix, left []int) int {
-	times := math.MaxInt
-	for c, n := range mix {
-		if n > 0 {
-			times = min(times, left[c]/n)
-		}
-	}
-	return times
-}
-
-// fill puts as many pods as fit into an empty machine, in the given order, and returns what they are worth.
-func fill(p Problem, m int, left, order []int, worth []float64, mix []int) float64 {
-	free := slices.Clone(p.Machines[m].Room)
-	value := 0.0
-	for _, c := range order {
-		mix[c] = 0
-		class := &p.Classes[c]
-		if left[c] == 0 || !class.Allowed[m] {
-			continue
-		}
-		n := int64(left[c])
-		if class.PerMachine > 0 {
-			n = min(n, int64(class.PerMachine))
-		}
-		for r, request := range class.Requests {
-			if request > 0 {
-				n = min(n, max(free[r], 0)/request)
-			}
-		}
-		for r, request := range class.Requests {
-			free[r] -= n * request
-		}
-		mix[c] = int(n)
-		value += float64(n) * worth[c]
-	}
-	return value
 }
