@@ -18,6 +18,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -29,8 +30,8 @@ type Input struct {
 	Now     time.Time
 	Picture *state.Picture
 	Quiet   map[types.UID]time.Time // by UID of the VPSieNode: since when its workload has been the same
-	// SchedulerNames are the schedulers whose waiting pods count; empty: default-scheduler.
-	SchedulerNames []string
+	// Scheduler is the kube-scheduler whose verdicts count, and whose waiting pods do; nil: a stock one.
+	Scheduler *simulate.Scheduler
 }
 
 // Outcome is what was decided. Every VPSieNode of the picture is in exactly one of the two.

@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -49,23 +50,23 @@ type Options struct {
 	Recorder   events.EventRecorder
 	Registerer prometheus.Registerer
 	Interval   time.Duration // between two looks at all machines; 10s
-	// SchedulerNames are the schedulers whose waiting pods keep machines; empty: default-scheduler.
-	SchedulerNames []string
+	// Scheduler is the kube-scheduler whose verdicts count, and whose waiting pods keep machines; nil: a stock one.
+	Scheduler *simulate.Scheduler
 }
 
 // Reconciler looks at all machines again and again.
 type Reconciler struct {
-	kube       client.Client
-	reader     client.Reader
-	cluster    *state.Cluster
-	clock      clock.PassiveClock
-	recorder   events.EventRecorder
-	interval   time.Duration
-	schedulers []string
-	metrics    *metrics
-	quiet      *quiet
-	said       map[string]Kept   // by VPSieNode: what was logged last
-	warned     map[string]string // by UID: what an event told last
+	kube      client.Client
+	reader    client.Reader
+	cluster   *state.Cluster
+	clock     clock.PassiveClock
+	recorder  events.EventRecorder
+	interval  time.Duration
+	scheduler *simulate.Scheduler
+	metrics   *metrics
+	quiet     *quiet
+	said      map[string]Kept   // by VPSieNode: what was logged last
+	warned    map[string]string // by UID: what an event told last
 }
 
 // New returns a Reconciler that decides on pictures of cluster and writes decisions through kube. Reader must not be a cache: what a
@@ -81,7 +82,7 @@ func New(kube client.Client, reader client.Reader, cluster *state.Cluster, o Opt
 		o.Interval = 10 * time.Second
 	}
 	return &Reconciler{
-		kube: kube, reader: reader, cluster: cluster, clock: o.Clock, recorder: o.Recorder, interval: o.Interval, schedulers: o.SchedulerNames,
+		kube: kube, reader: reader, cluster: cluster, clock: o.Clock, recorder: o.Recorder, interval: o.Interval, scheduler: o.Scheduler,
 		metrics: newMetrics(o.Registerer), quiet: newQuiet(), said: map[string]Kept{},
 	}
 }
@@ -128,7 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 }
 
 func (r *Reconciler) input(picture *state.Picture, now time.Time) Input {
-	return Input{Now: now, Picture: picture, Quiet: r.quiet.Since(), SchedulerNames: r.schedulers}
+	return Input{Now: now, Picture: picture, Quiet: r.quiet.Since(), Scheduler: r.scheduler}
 }
 
 // write creates the Disruption. One that exists was decided in a pass whose result the watches did not show yet.

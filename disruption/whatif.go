@@ -13,6 +13,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
@@ -20,15 +21,15 @@ import (
 // whatIf answers where waiting pods and headroom would go if machines were not there. Nothing can be bought in its plans: a pod
 // that finds no place on what is there would have to be bought for.
 type whatIf struct {
-	snapshot   *snapshot.Snapshot // without the machines that are leaving
-	pods       []*corev1.Pod      // without a place now: pending and headroom
-	schedulers []string
-	now        *scheduling.Plan // for the pods, with everything that is left in the snapshot; nil until asked for
+	snapshot  *snapshot.Snapshot // without the machines that are leaving
+	pods      []*corev1.Pod      // without a place now: pending and headroom
+	scheduler *simulate.Scheduler
+	now       *scheduling.Plan // for the pods, with everything that is left in the snapshot; nil until asked for
 }
 
 // newWhatIf forks the picture's snapshot; close takes every change back.
 func newWhatIf(p *pass) (*whatIf, error) {
-	w := &whatIf{snapshot: p.Picture.Snapshot, schedulers: p.SchedulerNames}
+	w := &whatIf{snapshot: p.Picture.Snapshot, scheduler: p.Scheduler}
 	w.snapshot.Fork()
 	for _, m := range p.Picture.Machines {
 		if p.leaving[m.VPSieNode.Name] == "" {
@@ -98,7 +99,7 @@ func (w *whatIf) solve() (*scheduling.Plan, error) {
 	if len(w.pods) == 0 {
 		return &scheduling.Plan{}, nil
 	}
-	plan, err := scheduling.Solve(scheduling.Input{Cluster: w.snapshot, Pods: w.pods, SchedulerNames: w.schedulers})
+	plan, err := scheduling.Solve(scheduling.Input{Cluster: w.snapshot, Pods: w.pods, Scheduler: w.scheduler})
 	if err != nil {
 		return nil, fmt.Errorf("planning for %d waiting pods: %w", len(w.pods), err)
 	}

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # fuzz.sh runs each fuzz target for FUZZTIME, one after another; inputs it finds go to testdata/fuzz of the package.
+# Then kube-scheduler itself, in the process, is asked about ORACLE_SCENARIOS random plans, from seed ORACLE_FIRST on (the clock's if it is
+# left out); a failure prints its seed and how to try that one alone.
 # Fuzzing compiles all that a package imports once more, with counters: minutes for one that imports Kubernetes, the first time.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,3 +20,6 @@ done < <(files '*_test.go' | xargs -r grep -oHE '^func Fuzz[A-Za-z0-9_]*' | sed 
 if [ $found = 0 ]; then
 	fail "there is no fuzz target" "write one: func FuzzX(f *testing.F) in a _test.go file"
 fi
+first=${ORACLE_FIRST:-$(date +%s)}
+printf '== %s scenarios for kube-scheduler, from seed %s on ==\n' "${ORACLE_SCENARIOS:=10000}" "$first"
+go test ./scheduling -run='^TestKubeSchedulerBindsWhatWasPlanned$' -v -timeout=6h -oracle.first="$first" -oracle.scenarios="$ORACLE_SCENARIOS"

@@ -19,6 +19,7 @@ type metrics struct {
 	launches   *prometheus.CounterVec
 	duration   prometheus.Histogram
 	unverified prometheus.Counter
+	refused    prometheus.Counter
 	gap        prometheus.Gauge
 }
 
@@ -46,6 +47,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "vpsie_autoscaler_provisioner_unverified_plans_total",
 			Help: "Plans of which kube-scheduler's plugins refused a placement at the end; must stay 0.",
 		}),
+		refused: factory.NewCounter(prometheus.CounterOpts{
+			Name: "vpsie_autoscaler_provisioner_refused_placements_total",
+			Help: "Pods that a plan had a place for and that kube-scheduler's plugins refused there in the last check; must stay 0.",
+		}),
 		gap: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_provisioner_plan_gap_ratio",
 			Help: "Cost of the last plan that buys machines over the lower bound of it, minus 1.",
@@ -65,6 +70,7 @@ func (m *metrics) planned(plan scheduling.Plan, took time.Duration) {
 	if !plan.Verified || plan.Omitted > 0 {
 		m.unverified.Inc()
 	}
+	m.refused.Add(float64(plan.Omitted))
 	if plan.LowerBound > 0 {
 		m.gap.Set(plan.Cost.Float()/plan.LowerBound.Float() - 1)
 	}

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -32,12 +33,11 @@ type Offers interface {
 // Options of a Provisioner. The zero value is right for production.
 type Options struct {
 	Clock      clock.PassiveClock
-	BatchIdle  time.Duration // a batch is closed when no new pod came for that long; 1s
-	BatchMax   time.Duration // or when its first pod has waited that long; 10s
-	Resync     time.Duration // the plan is made again at least that often while pods wait; 10s
+	BatchIdle  time.Duration       // a batch is closed when no new pod came for that long; 1s
+	BatchMax   time.Duration       // or when its first pod has waited that long; 10s
+	Resync     time.Duration       // the plan is made again at least that often while pods wait; 10s
+	Scheduler  *simulate.Scheduler // the kube-scheduler whose verdicts count; nil: a stock one
 	Registerer prometheus.Registerer
-	// SchedulerNames are the schedulers whose pods machines are bought for; empty: default-scheduler.
-	SchedulerNames []string
 }
 
 func (o Options) withDefaults() Options {
@@ -124,7 +124,7 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) err
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
 		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
-		SchedulerNames: p.options.SchedulerNames,
+		Scheduler: p.options.Scheduler,
 	}
 	plan, err := scheduling.Solve(in)
 	if err != nil {

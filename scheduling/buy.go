@@ -9,161 +9,185 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
 
 // buy opens machines for the pods that are left, and says whether it placed any. A class that a new machine refused is barred
 // from it until something is placed somewhere: each call places a pod or bars a pairing, so planning ends.
 func (p *planner) buy() (bool, error) {
+	if p.unplaced() == 0 {
+		return false, nil
+	}
+	if err := p.assess(p.desert, p.book); err != nil {
+		return false, err
+	}
 	for {
-		patterns := pack.Choose(p.packing())
+		patterns := p.choose()
 		if len(patterns) == 0 {
 			return false, nil
 		}
-		bought := false
-		for _, pattern := range patterns {
-			for range pattern.Copies {
-				placed, err := p.open(pattern)
-				if err != nil {
-					return false, err
-				}
-				bought = bought || placed
-				if !placed {
-					break
-				}
-			}
+		opened, err := p.openAll(patterns)
+		if err != nil {
+			return false, err
 		}
-		if bought {
+		refused, placed, err := p.fill(opened)
+		if err != nil {
+			return false, err
+		}
+		for _, w := range refused {
+			p.barred[pairing{w.class, w.machine.index}] = true
+		}
+		if err := p.tidy(opened); err != nil {
+			return false, err
+		}
+		if placed {
 			clear(p.barred)
 			return true, nil
 		}
-	}
-}
-
-// packing is the pods that are left, in numbers.
-func (p *planner) packing() pack.Problem {
-	packing := pack.Problem{Pools: p.budgets, Machines: p.kinds()}
-	for c, class := range p.classes {
-		count := len(p.left[c])
-		if class.priority < p.floor {
-			count = 0
-		}
-		allowed := class.allowed()
-		for i := range allowed {
-			allowed[i] = allowed[i] && !p.barred[pairing{c, i}]
-		}
-		packing.Classes = append(packing.Classes, pack.Class{
-			Requests: class.vector, Count: count, PerMachine: class.perMachine, Allowed: allowed,
-		})
-	}
-	return packing
-}
-
-func (p *problem) kinds() []pack.Machine {
-	kinds := make([]pack.Machine, 0, len(p.candidates))
-	for _, c := range p.candidates {
-		kinds = append(kinds, pack.Machine{Room: c.room, Price: int64(c.offering.Price), Pool: c.pool, Draw: c.draw})
-	}
-	return kinds
-}
-
-// open adds one machine of a pattern and places what the plugins admit of its mix. A machine that holds nothing is not bought; one that
-// holds less than planned is at once exchanged for the cheapest that holds as much.
-func (p *planner) open(pattern pack.Pattern) (bool, error) {
-	c := p.candidates[pattern.Machine]
-	if !affords(p.budgets[c.pool], c.draw, nil) {
-		return false, nil
-	}
-	p.engine.Fork()
-	m := &machine{name: p.nextName(), candidate: c, index: pattern.Machine}
-	if _, err := p.raise(p.engine, c, m.name); err != nil {
-		return false, err
-	}
-	var wanted []member
-	for class, n := range pattern.Mix {
-		for _, pod := range p.left[class][:min(n, len(p.left[class]))] {
-			wanted = append(wanted, member{class, pod})
+		if len(refused) == 0 {
+			return false, nil // a budget left room for none of the machines
 		}
 	}
-	placed, refused, err := p.fit(wanted, m.name, reserve)
-	if err != nil {
-		return false, err
-	}
-	for _, r := range refused {
-		p.barred[pairing{r.class, pattern.Machine}] = true
-	}
-	if len(placed) == 0 {
-		p.engine.Revert()
-		return false, nil
-	}
-	p.engine.Commit()
-	p.opened++
-	m.pods = placed
-	p.machines = append(p.machines, m)
-	p.draw(m.candidate, nil)
-	for _, joined := range placed {
-		p.left[joined.class] = slices.DeleteFunc(p.left[joined.class], func(pod *corev1.Pod) bool { return pod == joined.pod })
-	}
-	p.changes++
-	if len(refused) > 0 {
-		return true, p.shrink(m)
-	}
-	return true, nil
 }
 
-func (p *planner) nextName() string {
-	for {
-		name := fmt.Sprintf("new-%d", p.opened+1)
-		if !p.engine.Snapshot().Has(name) {
-			return name
-		}
-		p.opened++
-	}
+// want is a number of pods that a pattern wants on a machine.
+type want struct {
+	class   int
+	machine *machine
+	pods    int
 }
 
-// holding says whether a pod that is fitted still has to reserve its volumes, or kept them from before.
-type holding int
-
-const (
-	reserve holding = iota
-	keep
-)
-
-// fit places pods on one node in an order that the plugins accept, if there is one that a few rounds find, and returns the others.
-func (p *planner) fit(pods []member, node string, h holding) (placed, refused []member, err error) {
-	for again := true; again && len(pods) > 0; {
-		again, refused = false, nil
-		no := map[int]bool{} // a class that was refused in this round: its twins are not asked
-		for _, m := range pods {
-			fits := false
-			if !no[m.class] {
-				if fits, err = p.put(m.pod, node, h); err != nil {
-					return nil, nil, err
+// openAll adds the machines of the patterns as far as the budgets go, and says what is wanted on them.
+func (p *planner) openAll(patterns []pack.Pattern) ([]want, error) {
+	var wants []want
+	for _, pattern := range patterns {
+		for range pattern.Copies {
+			c := p.candidates[pattern.Machine]
+			if !affords(p.budgets[c.pool], c.draw, nil) {
+				break
+			}
+			m, err := p.open(pattern.Machine)
+			if err != nil {
+				return nil, err
+			}
+			for class, n := range pattern.Mix {
+				if n > 0 {
+					wants = append(wants, want{class, m, n})
 				}
 			}
-			if fits {
-				placed, again = append(placed, m), true
-			} else {
-				refused = append(refused, m)
-				no[m.class] = true
-			}
 		}
-		pods = refused
-		again = again && slices.ContainsFunc(pods, func(m member) bool { return p.classes[m.class].relational })
 	}
-	return placed, pods, nil
+	return wants, nil
 }
 
-func (p *planner) put(pod *corev1.Pod, node string, h holding) (bool, error) {
-	if h == keep && simulate.Reserves(pod) {
-		if !p.engine.Fits(pod, node).Fits {
-			return false, nil
-		}
-		return true, p.engine.Snapshot().AddPod(pod, node)
+// open adds an empty machine.
+func (p *planner) open(index int) (*machine, error) {
+	m := &machine{name: p.nextName(), candidate: p.candidates[index], index: index}
+	p.opened++
+	if err := p.stand(m); err != nil {
+		return nil, err
 	}
-	verdict, err := p.engine.Place(pod, node)
-	return verdict.Fits, err
+	p.machines = append(p.machines, m)
+	p.draw(m.candidate, nil)
+	return m, nil
+}
+
+// stand puts the machine's node into the book, and into the picture where plugins will be asked on the way.
+func (p *planner) stand(m *machine) error {
+	p.changes++
+	m.seat = p.book.AddSeat(p.named(m.candidate, m.name), m.template)
+	if !p.shadowed {
+		return nil
+	}
+	return p.raise(p.engine, m.candidate, m.name)
+}
+
+// fell takes the machine's node, on which no planned pod may be, out again.
+func (p *planner) fell(m *machine) error {
+	p.changes++
+	p.book.RemoveSeat(m.seat)
+	if !p.shadowed {
+		return nil
+	}
+	return p.clear(m.name)
+}
+
+// fill places what is wanted, in an order that the constraints between pods admit, and returns what they do not admit.
+func (p *planner) fill(wants []want) (refused []want, placed bool, err error) {
+	for again := true; again; {
+		again, refused = false, nil
+		for _, w := range wants {
+			n, err := p.fillOne(w)
+			if err != nil {
+				return nil, false, err
+			}
+			if n > 0 {
+				again, placed = true, true
+			}
+			if w.pods -= n; w.pods > 0 && len(p.left[w.class]) > 0 {
+				refused = append(refused, w)
+			}
+		}
+		wants = refused
+	}
+	return refused, placed, nil
+}
+
+// fillOne places as many of the wanted pods as now may go there; of pods that are bound to be even, one.
+func (p *planner) fillOne(w want) (int, error) {
+	c, place := w.class, place{w.machine.seat, w.machine}
+	n := min(w.pods, len(p.left[c]), p.book.Holds(c, place.seat))
+	if n == 0 {
+		return 0, nil
+	}
+	switch {
+	case p.classes[c].opaque:
+		query := p.engine.Ask(p.left[c][0])
+		taken, err := p.placeOpaque(query, c, p.left[c][0], place)
+		if err != nil || !taken {
+			return 0, err
+		}
+		return 1, nil
+	case !p.book.Related(c):
+		return n, p.take(c, place, n)
+	}
+	for done := range n {
+		if !p.book.Fits(c, place.seat) {
+			return done, nil
+		}
+		if err := p.take(c, place, 1); err != nil {
+			return done, err
+		}
+		if p.classes[c].relational {
+			return done + 1, nil
+		}
+	}
+	return n, nil
+}
+
+// tidy drops opened machines that hold nothing, and exchanges those that hold less than was wanted for the cheapest that holds as much.
+func (p *planner) tidy(wants []want) error {
+	wanted := map[*machine]int{}
+	for _, w := range wants {
+		wanted[w.machine] += w.pods
+	}
+	if err := p.dropIdle(); err != nil {
+		return err
+	}
+	for _, m := range slices.Clone(p.machines) {
+		if n, opened := wanted[m]; opened && n > len(m.pods) {
+			if err := p.shrink(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nextName returns a name for a machine while it is planned. No node has it.
+func (p *planner) nextName() string {
+	return fmt.Sprintf("planned-%d.%s", p.opened+1, v1alpha1.Group)
 }
 
 // affords says whether a budget admits the draw, once the credit is given back.
@@ -192,4 +216,13 @@ func (p *planner) draw(c, replaced *candidate) {
 			budget[d] += replaced.draw[d]
 		}
 	}
+}
+
+// podsOf returns the pods of a machine, by class.
+func (p *planner) podsOf(m *machine) map[int][]*corev1.Pod {
+	pods := map[int][]*corev1.Pod{}
+	for _, member := range m.pods {
+		pods[member.class] = append(pods[member.class], member.pod)
+	}
+	return pods
 }

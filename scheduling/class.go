@@ -5,7 +5,6 @@ package scheduling
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,22 +13,23 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
-// The resources that are packed. Others (devices, huge pages) no new machine offers: the plugins refuse pods that request them.
+// The resources that every class and every machine has. Others (devices, huge pages) follow where some class requests them.
 const (
-	cpu = iota // milli
-	memory
-	podSlots
-	disk
-	resources
+	cpu      = ledger.CPU // milli
+	memory   = ledger.Memory
+	podSlots = ledger.PodSlots
+	disk     = ledger.Disk
 )
 
 // class is a set of pods that are equal to kube-scheduler: what holds for one holds for its twins.
 type class struct {
+	shape    *snapshot.Shape
 	pods     []*corev1.Pod // in the order of comparePending
 	requests corev1.ResourceList
 	vector   pack.Vector
@@ -37,19 +37,26 @@ type class struct {
 	// relational: a refusal may turn into a yes when another pod is placed, because of a required affinity or a strict spread.
 	// For all other classes a node that said no keeps saying no while nothing leaves it.
 	relational bool
-	// plain: no relation to other pods, no volumes, no devices, no host ports.
-	plain bool
+	// opaque: it takes volumes or devices, which are not counted. Its pods are placed one by one by the plugins.
+	opaque bool
 
+	still      *still             // what nodes look like to it, other pods and its requests aside
 	verdicts   []simulate.Verdict // by candidate: on an empty machine, relations to other pods aside
+	allowed    []bool             // by candidate: whether the verdict is yes
+	barred     []bool             // by candidate: pods that run now keep it away; nil where none do
 	perMachine int                // how many of them one machine may hold, whatever its size; 0: any number
 }
 
-func (c *class) allowed() []bool {
-	allowed := make([]bool, len(c.verdicts))
-	for i := range c.verdicts {
-		allowed[i] = c.verdicts[i].Fits
+// admitted says which candidates may hold the class whatever else is planned.
+func (c *class) admitted() []bool {
+	if c.barred == nil {
+		return c.allowed
 	}
-	return allowed
+	admitted := slices.Clone(c.allowed)
+	for i := range admitted {
+		admitted[i] = admitted[i] && !c.barred[i]
+	}
+	return admitted
 }
 
 // comparePending orders pods by priority, greatest first, then size, greatest first, then namespace and name.
@@ -63,83 +70,43 @@ func comparePending(a, b *corev1.Pod) int {
 
 // sizeOf weighs 1 cpu like 2 GiB, which is what most sizes of machines offer.
 func sizeOf(requests corev1.ResourceList) int64 {
-	vector := vectorOf(requests)
-	return max(vector[cpu]*2*gibibyte/1000, vector[memory])
+	return max(requests.Cpu().MilliValue()*2*gibibyte/1000, requests.Memory().Value())
 }
 
 func requestsOf(pod *corev1.Pod) corev1.ResourceList {
 	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 }
 
-func vectorOf(requests corev1.ResourceList) pack.Vector {
-	return pack.Vector{
-		cpu:      requests.Cpu().MilliValue(),
-		memory:   requests.Memory().Value(),
-		podSlots: 1,
-		disk:     requests.StorageEphemeral().Value(),
-	}
-}
-
 // classify sorts pods into classes, in the order of their first pods.
-func classify(pods []*corev1.Pod) ([]*class, error) {
+func classify(shapes *snapshot.Shapes, pods []*corev1.Pod) ([]*class, error) {
 	var classes []*class
-	byShape := map[string]*class{}
+	byShape := map[*snapshot.Shape]*class{}
 	for _, pod := range pods {
-		shape, err := shapeOf(pod)
+		shape, err := shapes.Of(pod)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("classifying: %w", err)
 		}
 		c, known := byShape[shape]
 		if !known {
-			requests := requestsOf(pod)
 			c = &class{
-				requests: requests, vector: vectorOf(requests), priority: schedulinghelper.PodPriority(pod),
-				relational: relational(pod), plain: plain(pod),
+				shape: shape, requests: requestsOf(pod), priority: schedulinghelper.PodPriority(pod),
+				relational: relational(pod), opaque: simulate.Reserves(pod),
 			}
 			byShape[shape] = c
 			classes = append(classes, c)
 		}
 		c.pods = append(c.pods, pod)
 	}
-	return classes, nil
-}
-
-// shapeOf writes down everything of a pod that a plugin may read. What differs between twins without meaning anything (the volume of
-// the service account's token, the host name) is left out.
-func shapeOf(pod *corev1.Pod) (string, error) {
-	spec := pod.Spec
-	spec.NodeName, spec.Hostname = "", ""
-	spec.Volumes = slices.DeleteFunc(slices.Clone(spec.Volumes), func(v corev1.Volume) bool {
-		return v.Projected != nil || v.ConfigMap != nil || v.Secret != nil || v.EmptyDir != nil || v.DownwardAPI != nil || v.HostPath != nil
+	size := make(map[*class]int64, len(classes))
+	for _, c := range classes {
+		size[c] = sizeOf(c.requests)
+		slices.SortFunc(c.pods, snapshot.ComparePods)
+		c.pods = slices.CompactFunc(c.pods, func(a, b *corev1.Pod) bool { return nameOf(a) == nameOf(b) })
+	}
+	slices.SortFunc(classes, func(a, b *class) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(size[b], size[a]), snapshot.ComparePods(a.pods[0], b.pods[0]))
 	})
-	spec.InitContainers, spec.Containers = bare(spec.InitContainers), bare(spec.Containers)
-	shape := struct {
-		Namespace, Name string
-		Labels          map[string]string
-		Spec            corev1.PodSpec
-		Claims          []corev1.PodResourceClaimStatus
-	}{Namespace: pod.Namespace, Labels: pod.Labels, Spec: spec, Claims: pod.Status.ResourceClaimStatuses}
-	if slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil }) {
-		shape.Name = pod.Name // its claims are named after it
-	}
-	text, err := json.Marshal(shape)
-	if err != nil {
-		return "", fmt.Errorf("classifying pod %q: %w", nameOf(pod), err)
-	}
-	return string(text), nil
-}
-
-// bare keeps of containers what plugins read.
-func bare(containers []corev1.Container) []corev1.Container {
-	kept := make([]corev1.Container, 0, len(containers))
-	for i := range containers {
-		c := &containers[i]
-		kept = append(kept, corev1.Container{
-			Name: c.Name, Ports: c.Ports, Resources: c.Resources, ResizePolicy: c.ResizePolicy,
-			RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules, SecurityContext: c.SecurityContext,
-		})
-	}
-	return kept
+	return classes, nil
 }
 
 func relational(pod *corev1.Pod) bool {
@@ -176,39 +143,6 @@ func weightless(pod *corev1.Pod) *corev1.Pod {
 		}
 	}
 	return pod
-}
-
-func plain(pod *corev1.Pod) bool {
-	if relational(pod) || simulate.Reserves(pod) || (pod.Spec.Affinity != nil && pod.Spec.Affinity.PodAntiAffinity != nil) {
-		return false
-	}
-	hasHostPort := func(c corev1.Container) bool {
-		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort > 0 })
-	}
-	return !slices.ContainsFunc(pod.Spec.Containers, hasHostPort) && !slices.ContainsFunc(pod.Spec.InitContainers, hasHostPort)
-}
-
-// usualTopology says whether all required relations of the pod are within domains that machines of one datacenter share, or within the node.
-func usualTopology(pod *corev1.Pod) bool {
-	var keys []string
-	for _, constraint := range pod.Spec.TopologySpreadConstraints {
-		keys = append(keys, constraint.TopologyKey)
-	}
-	if affinity := pod.Spec.Affinity; affinity != nil {
-		var terms []corev1.PodAffinityTerm
-		if affinity.PodAffinity != nil {
-			terms = append(terms, affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
-		}
-		if affinity.PodAntiAffinity != nil {
-			terms = append(terms, affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
-		}
-		for _, term := range terms {
-			keys = append(keys, term.TopologyKey)
-		}
-	}
-	return !slices.ContainsFunc(keys, func(key string) bool {
-		return key != corev1.LabelHostname && key != corev1.LabelTopologyZone && key != corev1.LabelTopologyRegion
-	})
 }
 
 // unplannable returns why nobody may plan for the pod now, or nothing.

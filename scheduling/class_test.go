@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
 // It is inside the package, where test/build cannot be imported: which pods share a class shows nowhere outside, but a class too many costs
@@ -58,7 +60,7 @@ func TestTwinsShareAClass(t *testing.T) {
 		"a node that is gone": {func(p *corev1.Pod) { p.Spec.NodeName = "gone" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			classes, err := classify([]*corev1.Pod{pod("a", func(*corev1.Pod) {}), pod("b", c.change)})
+			classes, err := classify(snapshot.NewShapes(), []*corev1.Pod{pod("a", func(*corev1.Pod) {}), pod("b", c.change)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +77,7 @@ func TestEphemeralVolumesMakeEveryPodItsOwnClass(t *testing.T) {
 			{Name: "scratch", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}},
 		}}}
 	}
-	classes, err := classify([]*corev1.Pod{pod("a"), pod("b")})
+	classes, err := classify(snapshot.NewShapes(), []*corev1.Pod{pod("a"), pod("b")})
 	if err != nil || len(classes) != 2 {
 		t.Errorf("their claims are named after them: %d classes, %v", len(classes), err)
 	}

@@ -47,6 +47,19 @@ func daemonTemplate(set *appsv1.DaemonSet, priorities map[string]int32) *corev1.
 	return pod
 }
 
+// shapes returns what the pods are to others.
+func (d daemons) shapes(snap *snapshot.Snapshot) ([]*snapshot.Shape, error) {
+	var shapes []*snapshot.Shape
+	for _, template := range d.templates {
+		shape, err := snap.Shapes().Of(template)
+		if err != nil {
+			return nil, err
+		}
+		shapes = append(shapes, shape)
+	}
+	return shapes, nil
+}
+
 // land puts on a node the pods of all DaemonSets that the plugins admit there, the most important first, and names those that only
 // lack room.
 func (d daemons) land(engine *simulate.Engine, node string) (homeless []string, err error) {
@@ -78,7 +91,7 @@ func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bo
 			}
 		}
 	}
-	pending := slices.DeleteFunc(slices.Clone(snap.Objects().Pods), func(pod *corev1.Pod) bool {
+	pending := slices.DeleteFunc(slices.Clone(snap.Unbound()), func(pod *corev1.Pod) bool {
 		_, placed := snap.NodeOf(pod)
 		return placed || asked(pod) || !ownedByDaemonSet(pod) || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0
 	})

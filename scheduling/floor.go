@@ -4,20 +4,19 @@
 package scheduling
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
 
 // LowerBound returns a price that no set of machines of the groups undercuts that holds the pods. It plans nothing, so it costs much less
 // than Solve. Pods on nodes of the cluster do not count: leave the nodes out whose pods should. Limits, pauses and empty stocks do not
-// count either, nor does the name of a pod's scheduler. Pods that no machine of the groups would hold are left out: without them the
+// count either. Pods that no machine of the groups would hold are left out: without them the
 // bound is lower than it could be, and still one.
 func LowerBound(in Input) (Price, error) {
 	in.Offerings = slices.Clone(in.Offerings)
@@ -28,12 +27,6 @@ func LowerBound(in Input) (Price, error) {
 	for i := range in.Groups {
 		in.Groups[i] = Group{NodeGroup: unbounded(in.Groups[i].NodeGroup)}
 	}
-	in.SchedulerNames = nil
-	for _, pod := range in.Pods {
-		if name := cmp.Or(pod.Spec.SchedulerName, corev1.DefaultSchedulerName); !slices.Contains(in.SchedulerNames, name) {
-			in.SchedulerNames = append(in.SchedulerNames, name)
-		}
-	}
 	p, err := newProblem(in)
 	if err != nil {
 		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
@@ -41,21 +34,24 @@ func LowerBound(in Input) (Price, error) {
 	if len(p.classes) == 0 {
 		return 0, nil
 	}
-	engine, err := simulate.New(in.Cluster.Clone(), simulate.Options{})
+	var bound Price
+	err = p.with(func(planner *planner) error {
+		if err := p.assess(p.desert, planner.book); err != nil {
+			return err
+		}
+		counts := make([]int, len(p.classes))
+		for c, class := range p.classes {
+			if slices.Contains(class.admitted(), true) {
+				counts[c] = len(class.pods)
+			}
+		}
+		bound = planner.bound(counts)
+		return nil
+	})
 	if err != nil {
 		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
 	}
-	defer engine.Close()
-	if err := p.assess(engine); err != nil {
-		return 0, fmt.Errorf("bounding the cost of %d pods: %w", len(in.Pods), err)
-	}
-	counts := make([]int, len(p.classes))
-	for c, class := range p.classes {
-		if slices.Contains(class.allowed(), true) {
-			counts[c] = len(class.pods)
-		}
-	}
-	return p.bound(counts), nil
+	return bound, nil
 }
 
 // launchBound is the bound for the pods on new machines.
@@ -70,16 +66,29 @@ func (p *planner) launchBound() Price {
 }
 
 // bound is a price that no set of allowed machines undercuts which holds that many pods of each class.
-func (p *problem) bound(counts []int) Price {
-	packing := pack.Problem{Machines: p.kinds()}
+func (p *planner) bound(counts []int) Price {
+	if !slices.ContainsFunc(counts, func(n int) bool { return n > 0 }) {
+		return 0
+	}
+	packing := pack.Problem{Machines: p.kinds(p.zones())}
 	for c, class := range p.classes {
 		if counts[c] > 0 {
 			packing.Classes = append(packing.Classes, pack.Class{
-				Requests: class.vector, Count: counts[c], PerMachine: class.perMachine, Allowed: class.allowed(),
+				Requests: class.vector, Count: counts[c], PerMachine: p.perMachine(c), Allowed: class.admitted(),
 			})
 		}
 	}
-	return Price(pack.Bound(packing))
+	return Price(pack.Bound(packing, p.effort()))
+}
+
+// perMachine returns how many of a class one machine may hold in any plan, 0 for any number.
+func (p *planner) perMachine(c int) int {
+	for _, constraint := range p.book.Apart(c) {
+		if (constraint.Key == ledger.Node || constraint.Key == corev1.LabelHostname) && slices.Contains(constraint.Members, c) {
+			return 1
+		}
+	}
+	return p.classes[c].perMachine
 }
 
 func unbounded(group *v1alpha1.NodeGroup) *v1alpha1.NodeGroup {

@@ -40,11 +40,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, path := range inputs {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".in.yaml"), func(t *testing.T) {
-			plan, err := scheduling.Solve(readCase(t, path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := render(t, plan)
+			got := render(t, solve(t, readCase(t, path)))
 			golden := strings.TrimSuffix(path, ".in.yaml") + ".out.yaml"
 			if *update {
 				if err := os.WriteFile(golden, got, 0o600); err != nil {

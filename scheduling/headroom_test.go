@@ -10,6 +10,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -22,9 +23,14 @@ func TestHeadroomIsKeptWhicheverSchedulersAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config := "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: [{schedulerName: other}]"
+	scheduler, err := simulate.ReadScheduler("scheduler.yaml", []byte(config), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	plan := solve(t, scheduling.Input{
-		Cluster: cluster, Pods: scheduling.Headroom(group), Groups: []scheduling.Group{{NodeGroup: group}},
-		Offerings: []scheduling.Offering{build.MakeOffering("Small", 2, 4, 7.2).Obj()}, SchedulerNames: []string{"other"},
+		Cluster: cluster, Scheduler: scheduler, Pods: scheduling.Headroom(group), Groups: []scheduling.Group{{NodeGroup: group}},
+		Offerings: []scheduling.Offering{build.MakeOffering("Small", 2, 4, 7.2).Obj()},
 	})
 	if len(plan.Launches) != 1 || len(plan.Rejections) != 0 {
 		t.Errorf("%d launches and rejections %v, want one machine for the headroom", len(plan.Launches), plan.Rejections)

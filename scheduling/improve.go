@@ -10,19 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
 
-// Bounds of the effort to improve a plan. The number of pairs grows with the square of the machines; a trial that the plugins refuse
-// costs a hundred times more than one that the numbers rule out.
-const (
-	pairsTried      = 50_000
-	refusalsAllowed = 50
-)
+// pairsTried bounds the effort to merge machines: the number of pairs grows with their square.
+const pairsTried = 2_000
 
-// improve makes a finished plan cheaper without moving a pod to a place that the plugins have not accepted.
+// improve makes a finished plan cheaper.
 func (p *planner) improve() error {
-	p.refusals = 0
 	for _, step := range []func() error{p.dissolve, p.pair, p.shrinkAll} {
 		if err := step(); err != nil {
 			return err
@@ -31,43 +25,67 @@ func (p *planner) improve() error {
 	return nil
 }
 
-// exchange turns a machine into another candidate under the same name, together with more pods, if the plugins accept all of them there.
+// exchange turns a machine into another candidate of its datacenter under the same name, together with more pods of one class, if it
+// holds them all.
 func (p *planner) exchange(m *machine, index int, more []member) (bool, error) {
 	to := p.candidates[index]
 	if to.pool != m.pool || to.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], to.draw, m.draw) ||
-		!p.mayHold(to, index, m.pods, more) {
+		!p.mayHold(to, index, m.pods, more) || p.holdsOpaque(m) {
 		return false, nil
 	}
-	p.engine.Fork()
-	accepted, err := p.rebuild(m, to, more)
-	if err != nil {
+	was, index0 := m.candidate, m.index
+	if err := p.rebuild(m, to, index); err != nil {
 		return false, err
 	}
-	if !accepted {
-		p.engine.Revert()
-		return false, nil
+	for i, member := range more {
+		if p.banned[ban{member.class, m.name}] || !p.book.Fits(member.class, m.seat) {
+			for _, done := range more[:i] {
+				if err := p.erase(done.class, m.seat, []*corev1.Pod{done.pod}); err != nil {
+					return false, err
+				}
+			}
+			return false, p.rebuild(m, was, index0)
+		}
+		if err := p.enter(member.class, m.seat, []*corev1.Pod{member.pod}); err != nil {
+			return false, err
+		}
 	}
-	p.engine.Commit()
-	p.draw(to, m.candidate)
-	m.candidate, m.index, m.pods = to, index, append(m.pods, more...)
-	p.forget(m.name)
+	p.draw(to, was)
+	m.pods = append(m.pods, more...)
 	return true, nil
 }
 
-// rebuild replaces the machine's node in the picture. Pods that were on it keep what they have reserved, because its name stays.
-func (p *planner) rebuild(m *machine, to *candidate, more []member) (bool, error) {
-	if err := p.clear(m.name); err != nil {
-		return false, err
+// rebuild replaces the machine's node.
+func (p *planner) rebuild(m *machine, to *candidate, index int) error {
+	if err := p.empty(m); err != nil {
+		return err
 	}
-	if _, err := p.raise(p.engine, to, m.name); err != nil {
-		return false, err
+	m.candidate, m.index = to, index
+	if err := p.stand(m); err != nil {
+		return err
 	}
-	_, refused, err := p.fit(m.pods, m.name, keep)
-	if err != nil || len(refused) > 0 {
-		return false, err
+	return p.refill(m)
+}
+
+// empty takes the pods and then the node of a machine out of the book.
+func (p *planner) empty(m *machine) error {
+	pods := p.podsOf(m)
+	for _, c := range sortedKeys(pods) {
+		if err := p.erase(c, m.seat, pods[c]); err != nil {
+			return err
+		}
 	}
-	_, refused, err = p.fit(more, m.name, reserve)
-	return len(refused) == 0, err
+	return p.fell(m)
+}
+
+func (p *planner) refill(m *machine) error {
+	pods := p.podsOf(m)
+	for _, c := range sortedKeys(pods) {
+		if err := p.enter(c, m.seat, pods[c]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clear removes a planned node and everything on it from the picture.
@@ -81,21 +99,17 @@ func (p *planner) clear(node string) error {
 	return snap.RemoveNode(node)
 }
 
-// forget drops what was known about a node that has changed.
-func (p *planner) forget(node string) {
-	p.changes++
-	for c := range p.refused {
-		delete(p.refused[c], node)
-	}
+func (p *planner) holdsOpaque(m *machine) bool {
+	return slices.ContainsFunc(m.pods, func(pod member) bool { return p.classes[pod.class].opaque })
 }
 
-// mayHold says by numbers and by the static verdicts whether the plugins need to be asked at all.
+// mayHold says by resources and by the static verdicts whether a candidate holds pods.
 func (p *planner) mayHold(c *candidate, index int, groups ...[]member) bool {
-	sum, count := make(pack.Vector, resources), make([]int, len(p.classes))
+	sum := make(pack.Vector, len(c.room))
 	for _, pods := range groups {
 		for _, m := range pods {
 			class := p.classes[m.class]
-			if count[m.class]++; !class.verdicts[index].Fits || (class.perMachine > 0 && count[m.class] > class.perMachine) {
+			if !class.allowed[index] {
 				return false
 			}
 			for r, request := range class.vector {
@@ -103,12 +117,7 @@ func (p *planner) mayHold(c *candidate, index int, groups ...[]member) bool {
 			}
 		}
 	}
-	for r := range sum {
-		if sum[r] > 0 && sum[r] > c.room[r] {
-			return false
-		}
-	}
-	return true
+	return largerThan(c.room, sum)
 }
 
 // shrink exchanges a machine for the cheapest candidate that still holds its pods.
@@ -137,11 +146,14 @@ func (p *planner) shrinkAll() error {
 // there, or the pool may have no more machines. It says whether it placed one.
 func (p *planner) enlarge() (bool, error) {
 	for c := range p.classes {
-		if len(p.left[c]) == 0 || p.classes[c].priority < p.floor {
+		if len(p.left[c]) == 0 || p.classes[c].priority < p.floor || p.classes[c].opaque {
 			continue
 		}
 		next := member{c, p.left[c][0]}
-		for _, m := range p.machinesShortOfRoom(next.pod) {
+		for _, m := range p.machines {
+			if !p.book.Admits(c, m.seat) {
+				continue
+			}
 			done, err := p.enlargeFor(m, next)
 			if err != nil {
 				return false, err
@@ -167,22 +179,19 @@ func (p *planner) enlargeFor(m *machine, pod member) (bool, error) {
 	return false, nil
 }
 
-// machinesShortOfRoom returns the planned machines that would take the pod if it requested nothing.
-func (p *planner) machinesShortOfRoom(pod *corev1.Pod) []*machine {
-	query := p.engine.Ask(weightless(pod))
-	return slices.DeleteFunc(slices.Clone(p.machines), func(m *machine) bool {
-		verdict := query.Fits(m.name)
-		return !verdict.Fits && verdict.Plugin != "NodeResourcesFit" // of which the number of pods is one
+// movable says whether the machine's pods may go elsewhere without anything else that is planned losing what it relies on.
+func (p *planner) movable(m *machine) bool {
+	return !slices.ContainsFunc(m.pods, func(pod member) bool {
+		class := p.classes[pod.class]
+		return class.opaque || class.relational || p.book.Minded(pod.class)
 	})
 }
 
 // dissolve does without machines whose pods fit elsewhere, those that hold the least for their price first.
 func (p *planner) dissolve() error {
-	tallies := make(map[*machine]tally, len(p.machines))
 	utilisation := make(map[*machine]float64, len(p.machines))
 	for _, m := range p.machines {
-		tallies[m] = p.tally(m)
-		for r, free := range tallies[m].free {
+		for r, free := range p.book.Free(m.seat) {
 			if m.room[r] > 0 {
 				utilisation[m] = max(utilisation[m], float64(m.room[r]-free)/float64(m.room[r]))
 			}
@@ -191,135 +200,84 @@ func (p *planner) dissolve() error {
 	order := slices.Clone(p.machines)
 	slices.SortStableFunc(order, func(a, b *machine) int { return cmp.Compare(utilisation[a], utilisation[b]) })
 	for _, m := range order {
-		if p.refusals > refusalsAllowed {
-			return nil
-		}
-		if slices.ContainsFunc(m.pods, func(pod member) bool { return simulate.Reserves(pod.pod) }) {
-			continue // its volumes were chosen for this machine
-		}
-		if !p.mightDoWithout(m, tallies) {
+		if !p.movable(m) {
 			continue
 		}
-		if err := p.tryWithout(m, tallies); err != nil {
+		if err := p.tryWithout(m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *planner) tryWithout(m *machine, tallies map[*machine]tally) error {
-	p.engine.Fork()
-	if err := p.clear(m.name); err != nil {
-		return err
-	}
-	moved := map[*machine][]member{}
+// move is a pod that found another machine.
+type move struct {
+	member
+	to *machine
+}
+
+func (p *planner) tryWithout(m *machine) error {
+	var moves []move
 	for _, pod := range m.pods {
-		other, err := p.taker(pod, m)
-		if err != nil {
-			return err
-		}
-		if other == nil {
-			p.engine.Revert()
-			p.refusals++
+		to := p.taker(pod, m)
+		if to == nil {
+			for _, done := range moves {
+				if err := p.erase(done.class, done.to.seat, []*corev1.Pod{done.pod}); err != nil {
+					return err
+				}
+				if err := p.enter(done.class, m.seat, []*corev1.Pod{done.pod}); err != nil {
+					return err
+				}
+			}
 			return nil
 		}
-		moved[other] = append(moved[other], pod)
+		if err := p.erase(pod.class, m.seat, []*corev1.Pod{pod.pod}); err != nil {
+			return err
+		}
+		if err := p.enter(pod.class, to.seat, []*corev1.Pod{pod.pod}); err != nil {
+			return err
+		}
+		moves = append(moves, move{pod, to})
 	}
-	p.engine.Commit()
-	for other, pods := range moved {
-		other.pods = append(other.pods, pods...)
-		tallies[other] = p.tally(other)
+	for _, done := range moves {
+		done.to.pods = append(done.to.pods, done.member)
 	}
-	p.drop(m)
+	m.pods = nil
+	return p.drop(m)
+}
+
+// taker returns the first planned machine beside m that takes the pod.
+func (p *planner) taker(pod member, m *machine) *machine {
+	for _, other := range p.machines {
+		if other != m && p.classes[pod.class].allowed[other.index] && !p.banned[ban{pod.class, other.name}] && p.book.Fits(pod.class, other.seat) {
+			return other
+		}
+	}
 	return nil
 }
 
-// taker places a pod on the first planned machine beside m that takes it.
-func (p *planner) taker(pod member, m *machine) (*machine, error) {
-	query := p.engine.Ask(pod.pod)
-	for _, other := range p.machines {
-		if other == m || !query.Fits(other.name).Fits {
-			continue
-		}
-		if verdict, err := query.Place(other.name); err != nil || verdict.Fits {
-			return other, err
-		}
-	}
-	return nil, nil
-}
-
-// tally is what is planned on a machine, in numbers.
-type tally struct {
-	free pack.Vector
-	mix  []int // pods by class
-}
-
-func (p *planner) tally(m *machine) tally {
-	t := tally{slices.Clone(m.room), p.mix(m)}
-	for c, n := range t.mix {
-		for r, request := range p.classes[c].vector {
-			t.free[r] -= int64(n) * request
-		}
-	}
-	return t
-}
-
-func (t tally) clone() tally { return tally{slices.Clone(t.free), slices.Clone(t.mix)} }
-
-func (t tally) admits(c int, class *class) bool {
-	if class.perMachine > 0 && t.mix[c] >= class.perMachine {
-		return false
-	}
-	for r, request := range class.vector {
-		if request > 0 && request > t.free[r] {
-			return false
-		}
-	}
-	return true
-}
-
-func (t tally) add(c int, class *class) {
-	t.mix[c]++
-	for r, request := range class.vector {
-		t.free[r] -= request
-	}
-}
-
-// mightDoWithout says by numbers whether the plugins need to be asked: for most machines of a good plan they need not.
-func (p *planner) mightDoWithout(m *machine, tallies map[*machine]tally) bool {
-	rest := slices.Clone(m.pods)
-	for _, other := range p.machines {
-		if other == m {
-			continue
-		}
-		now, copied := tallies[other], false
-		rest = slices.DeleteFunc(rest, func(pod member) bool {
-			class := p.classes[pod.class]
-			if !now.admits(pod.class, class) {
-				return false
-			}
-			if !copied {
-				now, copied = now.clone(), true
-			}
-			now.add(pod.class, class)
-			return true
-		})
-		if len(rest) == 0 {
-			return true
-		}
-	}
-	return len(rest) == 0
-}
-
-// drop takes a machine out of the plan whose node has left the picture.
-func (p *planner) drop(m *machine) {
+// drop takes a machine without pods out of the plan.
+func (p *planner) drop(m *machine) error {
 	p.machines = slices.DeleteFunc(p.machines, func(other *machine) bool { return other == m })
 	for d, draw := range m.draw {
 		if p.budgets[m.pool][d] != pack.Unbounded {
 			p.budgets[m.pool][d] += draw
 		}
 	}
-	p.forget(m.name)
+	return p.fell(m)
+}
+
+// dropIdle takes machines out of the plan that hold no pod.
+func (p *planner) dropIdle() error {
+	for _, m := range slices.Clone(p.machines) {
+		if len(m.pods) > 0 {
+			continue
+		}
+		if err := p.drop(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pair replaces two machines by one that costs no more.
@@ -327,7 +285,7 @@ func (p *planner) pair() error {
 	tried := 0
 	for first := 0; first < len(p.machines); first++ { //nolint:intrange // machines leave while it runs
 		for second := first + 1; second < len(p.machines); {
-			if tried++; tried > pairsTried || p.refusals > refusalsAllowed {
+			if tried++; tried > pairsTried {
 				return nil
 			}
 			done, err := p.tryPair(p.machines[first], p.machines[second])
@@ -343,34 +301,47 @@ func (p *planner) pair() error {
 }
 
 func (p *planner) tryPair(m, other *machine) (bool, error) {
-	if m.pool != other.pool || slices.ContainsFunc(other.pods, func(pod member) bool { return simulate.Reserves(pod.pod) }) {
+	if m.pool != other.pool || !p.movable(m) || !p.movable(other) {
 		return false, nil
 	}
-	for index, c := range p.candidates {
-		if pack.ComparePrices(int64(c.offering.Price), int64(m.offering.Price+other.offering.Price)) > 0 {
-			return false, nil
-		}
-		if c.pool != m.pool || !p.mayHold(c, index, m.pods, other.pods) {
-			continue
-		}
-		before := slices.Clone(p.machines)
-		p.engine.Fork()
-		if err := p.clear(other.name); err != nil {
-			return false, err
-		}
-		p.drop(other)
-		done, err := p.exchange(m, index, other.pods)
-		if err != nil {
-			return false, err
-		}
-		if done {
-			p.engine.Commit()
-			return true, nil
-		}
-		p.engine.Revert()
-		p.refusals++
-		p.machines = before
-		p.draw(other.candidate, nil)
+	index := p.cheapestFor(m, other)
+	if index < 0 {
+		return false, nil
 	}
-	return false, nil
+	if err := p.empty(other); err != nil {
+		return false, err
+	}
+	before := slices.Clone(p.budgets[m.pool])
+	for d, draw := range other.draw {
+		if p.budgets[m.pool][d] != pack.Unbounded {
+			p.budgets[m.pool][d] += draw
+		}
+	}
+	done, err := p.exchange(m, index, other.pods)
+	if err != nil {
+		return false, err
+	}
+	if done {
+		p.machines = slices.DeleteFunc(p.machines, func(o *machine) bool { return o == other })
+		return true, nil
+	}
+	p.budgets[m.pool] = before
+	if err := p.stand(other); err != nil {
+		return false, err
+	}
+	return false, p.refill(other)
+}
+
+// cheapestFor returns the cheapest candidate that would hold both machines' pods for no more than both cost, or -1.
+func (p *planner) cheapestFor(m, other *machine) int {
+	both := int64(p.price(m.candidate) + p.price(other.candidate))
+	for index, c := range p.candidates {
+		if pack.ComparePrices(int64(p.price(c)), both) > 0 {
+			break
+		}
+		if c.pool == m.pool && c.offering.Datacenter == m.offering.Datacenter && p.mayHold(c, index, m.pods, other.pods) {
+			return index
+		}
+	}
+	return -1
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -20,7 +19,7 @@ import (
 const maxAlternatives = 8
 
 // launches turns the planned machines into launches named new-1, new-2 and so on, and says which machine got which name.
-func (p *planner) launches() (launches []Launch, names map[string]string, err error) {
+func (p *planner) launches() (launches []Launch, names map[string]string) {
 	machines := slices.Clone(p.machines)
 	for _, m := range machines {
 		slices.SortFunc(m.pods, func(a, b member) int { return snapshot.ComparePods(a.pod, b.pod) })
@@ -46,14 +45,12 @@ func (p *planner) launches() (launches []Launch, names map[string]string, err er
 		for _, pod := range m.pods {
 			launch.Pods = append(launch.Pods, nameOf(pod.pod))
 		}
-		if launch.Offerings, err = p.alternatives(m, known); err != nil {
-			return nil, nil, err
-		}
+		launch.Offerings = p.alternatives(m, known)
 		launch.Why = why(launch, equal[m.index])
 		names[m.name] = launch.Name
 		launches = append(launches, launch)
 	}
-	return launches, names, nil
+	return launches, names
 }
 
 func (p *planner) requests(m *machine) corev1.ResourceList {
@@ -69,7 +66,7 @@ func (p *planner) requests(m *machine) corev1.ResourceList {
 }
 
 // alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first.
-func (p *planner) alternatives(m *machine, known map[string]bool) ([]Offering, error) {
+func (p *planner) alternatives(m *machine, known map[string]bool) []Offering {
 	offerings := []Offering{m.offering}
 	mix := p.mixText(m)
 	for index, c := range p.candidates {
@@ -79,52 +76,43 @@ func (p *planner) alternatives(m *machine, known map[string]bool) ([]Offering, e
 		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 || c.offering.ID == m.offering.ID {
 			continue
 		}
-		holds, err := p.wouldHold(m, index, mix, known)
-		if err != nil {
-			return nil, err
-		}
-		if holds {
+		if p.wouldHold(m, index, mix, known) {
 			offerings = append(offerings, c.offering)
 		}
 	}
-	return offerings, nil
+	return offerings
 }
 
-// wouldHold asks the plugins whether another candidate would hold a machine's pods. The answer is the same for every machine with the
-// same mix, so it is kept, unless the mix is empty: then some pod is not like its twins.
-func (p *planner) wouldHold(m *machine, index int, mix string, known map[string]bool) (bool, error) {
+// wouldHold says whether another candidate would hold a machine's pods. The answer is the same for every machine with the same mix, so
+// it is kept.
+func (p *planner) wouldHold(m *machine, index int, mix string, known map[string]bool) bool {
 	c := p.candidates[index]
-	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], c.draw, m.draw) || !p.mayHold(c, index, m.pods) {
-		return false, nil
+	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], c.draw, m.draw) {
+		return false
 	}
 	key := fmt.Sprintf("%d for %d: %s", index, m.index, mix)
-	if holds, asked := known[key]; asked && mix != "" {
-		return holds, nil
-	}
-	p.engine.Fork()
-	defer p.engine.Revert()
-	holds, err := p.rebuild(m, c, nil)
-	if err == nil {
+	holds, asked := known[key]
+	if !asked {
+		holds = p.mayHold(c, index, m.pods) && p.sameDomains(m.candidate, c)
 		known[key] = holds
 	}
-	return holds, err
+	return holds
 }
 
-// mixText writes down which classes a machine holds how often, or nothing if that does not tell what else would hold them: a claim is
-// one of its kind, and a topology key beyond the usual may differ between offerings of one datacenter.
+// sameDomains says whether machines of two candidates are in the same topology domains, but for being hosts of their own.
+func (p *planner) sameDomains(a, b *candidate) bool {
+	return !slices.ContainsFunc(p.book.Topologies(), func(key string) bool {
+		return key != corev1.LabelHostname && a.node.Labels[key] != b.node.Labels[key]
+	})
+}
+
+// mixText writes down which classes a machine holds how often.
 func (p *planner) mixText(m *machine) string {
-	if p.unusualTopology {
-		return ""
-	}
 	var b strings.Builder
 	for c, n := range p.mix(m) {
-		if n == 0 {
-			continue
+		if n > 0 {
+			fmt.Fprintf(&b, "%d*%d ", n, c)
 		}
-		if simulate.Reserves(p.classes[c].pods[0]) {
-			return ""
-		}
-		fmt.Fprintf(&b, "%d*%d ", n, c)
 	}
 	return b.String()
 }

@@ -5,20 +5,23 @@ package scheduling
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
-// planner is a plan in the making, on a picture of its own. Every step of it was accepted by the plugins.
+// planner is a plan in the making. Its book counts every step; the engine's picture follows only where the plugins are asked on the way.
 type planner struct {
 	*problem
 	engine *simulate.Engine
+	book   *ledger.Ledger
 
 	left     [][]*corev1.Pod // by class: the pods that have no place yet
 	budgets  []pack.Vector   // by pool
@@ -26,13 +29,13 @@ type planner struct {
 	settled  []settlement    // on nodes that were there before, in the order in which it happened
 	opened   int             // numbers the machines
 
-	floor   int32             // classes below this priority wait
-	barred  map[pairing]bool  // did not work out, and will not before something is placed
-	refused []map[string]bool // by class: nodes that said no for good
-	changes int               // counts what was placed and opened
-	asked   []int             // by class: changes when no node took a pod
-
-	refusals int // of attempts to improve the plan
+	there   []int            // seats of the nodes that were there, in the order in which they are used
+	looks   []int            // by seat that was there
+	floor   int32            // classes below this priority wait
+	barred  map[pairing]bool // did not work out, and will not before something is placed
+	banned  map[ban]bool     // refused by the plugins in the end
+	changes int              // counts what was placed and opened
+	asked   []int            // by class: changes when no node took a pod
 }
 
 // machine is a machine to buy, with the pods that are planned for it.
@@ -40,6 +43,7 @@ type machine struct {
 	name string
 	*candidate
 	index int // of the candidate
+	seat  int
 	pods  []member
 }
 
@@ -55,36 +59,82 @@ type settlement struct {
 
 type pairing struct{ class, candidate int }
 
-// newPlanner starts from the cluster as it is. The planner must be closed.
-func (p *problem) newPlanner() (*planner, error) {
-	engine, err := simulate.New(p.input.Cluster.Clone(), simulate.Options{})
-	if err != nil {
-		return nil, err
-	}
-	planner := &planner{
-		problem: p, engine: engine, barred: map[pairing]bool{}, floor: math.MinInt32,
-		left: make([][]*corev1.Pod, len(p.classes)), refused: make([]map[string]bool, len(p.classes)), asked: make([]int, len(p.classes)),
-	}
-	mine := map[types.NamespacedName]bool{}
-	for c := range p.classes {
-		planner.left[c] = slices.Clone(p.classes[c].pods)
-		planner.refused[c] = map[string]bool{}
-		planner.asked[c] = -1
-		for _, pod := range p.classes[c].pods {
-			mine[nameOf(pod)] = true
-		}
-	}
-	for _, pool := range p.pools {
-		planner.budgets = append(planner.budgets, pool.budget())
-	}
-	if err := awaitDaemons(engine, p.daemons, func(pod *corev1.Pod) bool { return mine[nameOf(pod)] }); err != nil {
-		planner.close()
-		return nil, err
-	}
-	return planner, nil
+type ban struct {
+	class int
+	node  string
 }
 
-func (p *planner) close() { p.engine.Close() }
+// newPlanner starts from the cluster as it is: the engine's picture, where DaemonSet pods have landed.
+func (p *problem) newPlanner(engine *simulate.Engine) *planner {
+	shapes := make([]*snapshot.Shape, len(p.classes))
+	for c, class := range p.classes {
+		shapes[c] = class.shape
+	}
+	planner := &planner{problem: p, engine: engine, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
+	for c, class := range p.classes {
+		class.vector = planner.book.Requests(c)
+	}
+	planner.reset()
+	planner.line()
+	return planner
+}
+
+// reset forgets the plan. The picture must be as it was.
+func (p *planner) reset() {
+	for _, s := range p.settled {
+		seat, _ := p.book.Seat(s.node)
+		p.book.Erase(s.class, seat, 1)
+	}
+	for _, m := range p.machines {
+		for _, pod := range m.pods {
+			p.book.Erase(pod.class, m.seat, 1)
+		}
+		p.book.RemoveSeat(m.seat)
+	}
+	p.settled, p.machines, p.opened, p.changes = nil, nil, 0, 0
+	p.floor, p.barred, p.banned = math.MinInt32, map[pairing]bool{}, map[ban]bool{}
+	p.left, p.asked, p.budgets = make([][]*corev1.Pod, len(p.classes)), make([]int, len(p.classes)), nil
+	for c := range p.classes {
+		p.left[c] = slices.Clone(p.classes[c].pods)
+		p.asked[c] = -1
+	}
+	for _, pool := range p.pools {
+		p.budgets = append(p.budgets, pool.budget())
+	}
+}
+
+// line puts the nodes that are there in the order in which they are used: registered before virtual ones, the fullest first so that
+// others empty, then by name.
+func (p *planner) line() {
+	type choice struct {
+		seat, stage int
+		share       float64
+	}
+	choices := make([]choice, p.book.Seats())
+	p.looks = make([]int, p.book.Seats())
+	for seat := range choices {
+		node := p.book.Node(seat)
+		p.looks[seat] = p.statics.look(node)
+		choice := choice{seat: seat}
+		if p.engine.Snapshot().Planned(node.Name) {
+			choice.stage = 1
+		}
+		info, _ := p.engine.Snapshot().NodeInfos().Get(node.Name) // the book lists what the picture has
+		whole, free := p.book.Rooms(info)
+		for r := range whole {
+			if whole[r] > 0 {
+				choice.share = max(choice.share, float64(whole[r]-free[r])/float64(whole[r]))
+			}
+		}
+		choices[seat] = choice
+	}
+	slices.SortFunc(choices, func(a, b choice) int { // seats are numbered by name
+		return cmp.Or(cmp.Compare(a.stage, b.stage), cmp.Compare(b.share, a.share), cmp.Compare(a.seat, b.seat))
+	})
+	for _, choice := range choices {
+		p.there = append(p.there, choice.seat)
+	}
+}
 
 // plan places what can be placed: on the nodes that are there, then on new machines, until nothing moves any more.
 func (p *planner) plan() error {
@@ -137,109 +187,68 @@ func (p *planner) unplaced() int {
 	return pods
 }
 
-// settle places pods on nodes that are in the picture: registered ones, virtual ones, and machines that are planned already.
-func (p *planner) settle() error {
-	for again := true; again; {
-		again = false
-		for c := range p.classes {
-			placed := 0
-			for len(p.left[c]) > 0 && p.classes[c].priority >= p.floor && p.asked[c] != p.changes {
-				node, err := p.settleOne(c)
-				if err != nil {
-					return err
-				}
-				if node == "" {
-					p.asked[c] = p.changes // its twins are not asked again before something changes
-					break
-				}
-				placed++
-			}
-			again = again || placed > 0
+// nodeAt returns the name of the node with that seat.
+func (p *planner) nodeAt(seat int) string { return p.book.Node(seat).Name }
+
+// admits says whether the plugins that look at the pod and the node alone admit the class to a seat.
+func (p *planner) admits(c, seat int) bool {
+	class := p.classes[c]
+	if len(p.banned) > 0 && p.banned[ban{c, p.nodeAt(seat)}] {
+		return false
+	}
+	if class.opaque {
+		return true // the plugins are asked for each pod
+	}
+	return p.statics.admits(class.still, p.looks[seat])
+}
+
+// enter writes down pods on a seat: in the book, and in the picture where plugins will be asked on the way.
+func (p *planner) enter(c, seat int, pods []*corev1.Pod) error {
+	p.book.Enter(c, seat, len(pods))
+	p.changes++
+	if !p.shadowed || p.classes[c].opaque {
+		return nil
+	}
+	node := p.nodeAt(seat)
+	for _, pod := range pods {
+		if err := p.engine.Snapshot().AddPod(pod, node); err != nil {
+			return fmt.Errorf("writing down pod %q: %w", nameOf(pod), err)
 		}
 	}
 	return nil
 }
 
-// settleOne places the first pod of a class on the best node that takes it, and returns its name.
-func (p *planner) settleOne(c int) (string, error) {
-	nodes := p.preferred(c)
-	if len(nodes) == 0 {
-		return "", nil
-	}
-	pod := p.left[c][0]
-	query := p.engine.Ask(pod)
-	if _, refused := query.Refused(); refused {
-		return "", nil
-	}
-	for _, node := range nodes {
-		verdict := query.Fits(node)
-		if verdict.Fits {
-			var err error
-			if verdict, err = query.Place(node); err != nil {
-				return "", err
-			}
-		}
-		if verdict.Fits {
-			p.left[c] = p.left[c][1:]
-			p.join(member{c, pod}, node)
-			return node, nil
-		}
-		if !p.classes[c].relational {
-			p.refused[c][node] = true
-		}
-	}
-	return "", nil
-}
-
-// join writes down that a pod is on a node.
-func (p *planner) join(m member, node string) {
+// erase takes back what enter wrote down.
+func (p *planner) erase(c, seat int, pods []*corev1.Pod) error {
+	p.book.Erase(c, seat, len(pods))
 	p.changes++
-	for _, machine := range p.machines {
-		if machine.name == node {
-			machine.pods = append(machine.pods, m)
-			return
+	if !p.shadowed {
+		return nil
+	}
+	for _, pod := range pods {
+		if err := p.engine.Snapshot().RemovePod(pod); err != nil {
+			return fmt.Errorf("striking pod %q: %w", nameOf(pod), err)
 		}
 	}
-	p.settled = append(p.settled, settlement{m, node})
+	return nil
 }
 
-// preferred lists the nodes that have not refused the class for good: registered nodes before virtual ones before planned machines,
-// the fullest first so that others empty, then by name.
-func (p *planner) preferred(c int) []string {
-	type choice struct {
-		name  string
-		stage int
-		share float64
-	}
-	infos, _ := p.engine.Snapshot().NodeInfos().List() // never fails
-	choices := make([]choice, 0, len(infos))
-	for _, info := range infos {
-		name := info.Node().Name
-		if p.refused[c][name] {
-			continue
+// join writes down who got a seat.
+func (p *planner) join(c int, pods []*corev1.Pod, m *machine, node string) {
+	for _, pod := range pods {
+		if m != nil {
+			m.pods = append(m.pods, member{c, pod})
+		} else {
+			p.settled = append(p.settled, settlement{member{c, pod}, node})
 		}
-		stage := 0
-		switch {
-		case !p.input.Cluster.Has(name):
-			stage = 2
-		case p.input.Cluster.Planned(name):
-			stage = 1
-		}
-		whole, room := roomOf(info)
-		share := 0.0
-		for r := range whole {
-			if whole[r] > 0 {
-				share = max(share, float64(whole[r]-room[r])/float64(whole[r]))
-			}
-		}
-		choices = append(choices, choice{name, stage, share})
 	}
-	slices.SortFunc(choices, func(a, b choice) int {
-		return cmp.Or(cmp.Compare(a.stage, b.stage), cmp.Compare(b.share, a.share), cmp.Compare(a.name, b.name))
-	})
-	names := make([]string, len(choices))
-	for i := range choices {
-		names[i] = choices[i].name
+}
+
+func (p *planner) machine(node string) *machine {
+	for _, m := range p.machines {
+		if m.name == node {
+			return m
+		}
 	}
-	return names
+	return nil
 }

@@ -11,12 +11,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
 // problem is an Input in the form that planning needs. It does not change once it is assessed.
@@ -26,10 +27,14 @@ type problem struct {
 	candidates []*candidate // cheapest first, then greatest weight, then by name
 	classes    []*class
 	daemons    daemons
-	running    []Placement // of pods that are on a node already
-	rejected   []Rejection // of pods that nobody may plan for
+	comers     []*snapshot.Shape // of the DaemonSet pods that come with machines
+	running    []Placement       // of pods that are on a node already
+	rejected   []Rejection       // of pods that nobody may plan for
 
-	unusualTopology bool // some pod minds a domain that differs between machines of one datacenter
+	statics  *statics
+	desert   *simulate.Engine // over a picture without nodes
+	assessed bool
+	shadowed bool // some class is opaque: the picture follows every step, because the plugins are asked on the way
 }
 
 // The dimensions of a pool's budget.
@@ -68,10 +73,12 @@ type candidate struct {
 	pool     int
 	offering Offering
 	draw     pack.Vector
-	room     pack.Vector // for pods, when DaemonSet pods have landed
-	whole    pack.Vector // allocatable
-	homeless []string    // DaemonSets whose pods belong on it and find no room
-	tooSmall string      // the first of them that larger machines of the pool have room for
+	template *ledger.Template
+	node     *corev1.Node // as it will look, under a name of its own
+	room     pack.Vector  // for pods, when DaemonSet pods have landed
+	whole    pack.Vector  // allocatable
+	homeless []string     // DaemonSets whose pods belong on it and find no room
+	tooSmall string       // the first of them that larger machines of the pool have room for
 }
 
 func newProblem(in Input) (*problem, error) {
@@ -84,15 +91,14 @@ func newProblem(in Input) (*problem, error) {
 }
 
 func (p *problem) addPods() error {
-	schedulers := p.input.SchedulerNames
-	if len(schedulers) == 0 {
-		schedulers = []string{corev1.DefaultSchedulerName}
-	}
-	pods := slices.Clone(p.input.Pods)
-	slices.SortStableFunc(pods, comparePending)
-	pods = slices.CompactFunc(pods, func(a, b *corev1.Pod) bool { return nameOf(a) == nameOf(b) })
+	schedulers := p.input.Scheduler.Names()
 	var open []*corev1.Pod
-	for _, pod := range pods {
+	seen := make(map[*corev1.Pod]bool, len(p.input.Pods))
+	for _, pod := range p.input.Pods {
+		if seen[pod] {
+			continue
+		}
+		seen[pod] = true
 		if node, placed := p.input.Cluster.NodeOf(pod); placed && p.input.Cluster.Has(node) {
 			p.running = append(p.running, Placement{Pod: nameOf(pod), Node: node})
 			continue
@@ -107,11 +113,16 @@ func (p *problem) addPods() error {
 		}
 		open = append(open, pod)
 	}
-	classes, err := classify(open)
-	p.classes = classes
-	p.unusualTopology = slices.ContainsFunc(open, func(pod *corev1.Pod) bool { return !usualTopology(pod) }) ||
-		slices.ContainsFunc(p.input.Cluster.Objects().Pods, func(pod *corev1.Pod) bool { return !usualTopology(pod) })
-	return err
+	var err error
+	if p.classes, err = classify(p.input.Cluster.Shapes(), open); err != nil {
+		return err
+	}
+	for _, class := range p.classes {
+		// A device that a driver offers under the name of a resource is taken by a plugin, not counted on the node.
+		class.opaque = class.opaque ||
+			(len(p.input.Cluster.Objects().DeviceClasses) > 0 && len(class.shape.Resources().GetScalarResources()) > 0)
+	}
+	return nil
 }
 
 func (p *problem) addPools() {
@@ -183,122 +194,6 @@ func newPool(group Group) *pool {
 		p.limits[ofCost] = int64(price)
 	}
 	return p
-}
-
-// assess asks the plugins what may ever run where: each class on an empty machine of each candidate. It leaves the engine as it was.
-func (p *problem) assess(engine *simulate.Engine) error {
-	engine.Fork()
-	defer engine.Revert()
-	names := make([]string, len(p.candidates))
-	for i, c := range p.candidates {
-		names[i] = fmt.Sprintf("candidate-%d.%s", i, v1alpha1.Group)
-		homeless, err := p.raise(engine, c, names[i])
-		if err != nil {
-			return err
-		}
-		c.homeless = homeless
-		info, err := engine.Snapshot().NodeInfos().Get(names[i])
-		if err != nil {
-			return err
-		}
-		c.whole, c.room = roomOf(info)
-	}
-	p.markTooSmall()
-	for _, class := range p.classes {
-		query := engine.Ask(aloof(class.pods[0]))
-		class.verdicts = make([]simulate.Verdict, len(names))
-		for i, name := range names {
-			if class.verdicts[i] = query.Fits(name); p.candidates[i].tooSmall != "" {
-				class.verdicts[i] = simulate.Verdict{Plugin: byDaemonSet, Reasons: []string{p.candidates[i].tooSmall}}
-			}
-		}
-		if err := p.probe(engine, class, names); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// byDaemonSet is who refuses a machine that has no room for a DaemonSet's pod. No plugin does: kube-scheduler would fill the machine
-// and then evict from it for the pod that every node needs.
-const byDaemonSet = "DaemonSet"
-
-// markTooSmall marks candidates that lack room for a DaemonSet's pod which other candidates of their pool have. A DaemonSet that
-// fits on no machine of a pool is a mistake of its own and must not keep the pool from growing.
-func (p *problem) markTooSmall() {
-	type key struct {
-		pool int
-		set  string
-	}
-	candidates, homeless := map[int]int{}, map[key]int{}
-	for _, c := range p.candidates {
-		candidates[c.pool]++
-		for _, set := range c.homeless {
-			homeless[key{c.pool, set}]++
-		}
-	}
-	for _, c := range p.candidates {
-		for _, set := range c.homeless {
-			if c.tooSmall == "" && homeless[key{c.pool, set}] < candidates[c.pool] {
-				c.tooSmall = fmt.Sprintf("%s has no room for the pod of DaemonSet %q", c.offering.Name, set)
-			}
-		}
-	}
-}
-
-// probe finds out whether twins can share a machine. It asks one candidate of each pool: what keeps twins apart on one machine, ports
-// and anti-affinity, depends on the labels of the pool at most.
-func (p *problem) probe(engine *simulate.Engine, class *class, names []string) error {
-	if class.plain || len(class.pods) < 2 {
-		return nil
-	}
-	asked := map[int]bool{}
-	for i, name := range names {
-		pool := p.candidates[i].pool
-		if asked[pool] || !class.verdicts[i].Fits {
-			continue
-		}
-		asked[pool] = true
-		apart, err := keptApart(engine, class, name)
-		if err != nil || !apart {
-			return err
-		}
-	}
-	if len(asked) > 0 {
-		class.perMachine = 1
-	}
-	return nil
-}
-
-func keptApart(engine *simulate.Engine, class *class, node string) (bool, error) {
-	engine.Fork()
-	defer engine.Revert()
-	if first, err := engine.Place(weightless(aloof(class.pods[0])), node); err != nil || !first.Fits {
-		return false, err
-	}
-	second := engine.Fits(weightless(aloof(class.pods[1])), node)
-	return second.Plugin == "NodePorts" || second.Plugin == "InterPodAffinity", nil
-}
-
-// raise adds the node that a candidate is expected to become, with its DaemonSet pods, and names the DaemonSets that found no room.
-func (p *problem) raise(engine *simulate.Engine, c *candidate, name string) (homeless []string, err error) {
-	snap := engine.Snapshot()
-	if err := snap.AddNode(snap.AsRegistered(TemplateNode(p.pools[c.pool].group, c.offering, name))); err != nil {
-		return nil, err
-	}
-	return p.daemons.land(engine, name)
-}
-
-func roomOf(node fwk.NodeInfo) (whole, room pack.Vector) {
-	allocatable, requested := node.GetAllocatable(), node.GetRequested()
-	whole = pack.Vector{
-		cpu: allocatable.GetMilliCPU(), memory: allocatable.GetMemory(),
-		podSlots: int64(allocatable.GetAllowedPodNumber()), disk: allocatable.GetEphemeralStorage(),
-	}
-	return whole, pack.Vector{
-		cpu: whole[cpu] - requested.GetMilliCPU(), memory: whole[memory] - requested.GetMemory(),
-		podSlots: whole[podSlots] - int64(len(node.GetPods())), disk: whole[disk] - requested.GetEphemeralStorage(),
-	}
 }
 
 func nameOf(pod *corev1.Pod) types.NamespacedName {

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
@@ -87,9 +88,9 @@ func (p *planner) explain(c int) (message string, reasons []string, err error) {
 func (p *planner) refusalsOfNodes(query *simulate.Query) string {
 	counts := map[string]int{}
 	nodes := 0
-	for _, node := range p.input.Cluster.Nodes() {
+	for _, seat := range p.there {
 		nodes++
-		if verdict := query.Fits(node.Name); !verdict.Fits {
+		if verdict := query.Fits(p.nodeAt(seat)); !verdict.Fits {
 			counts[verdict.String()]++
 		}
 	}
@@ -112,7 +113,7 @@ func (p *planner) miss(c, index int, pool *pool) (miss, error) {
 	}
 	var possible []int
 	for i, candidate := range p.candidates {
-		if candidate.pool == index && p.classes[c].verdicts[i].Fits {
+		if candidate.pool == index && p.classes[c].allowed[i] {
 			possible = append(possible, i)
 		}
 	}
@@ -139,12 +140,12 @@ func (p *planner) missStatic(c, index int, pool *pool, group string) miss {
 	var last simulate.Verdict
 	for i, candidate := range p.candidates {
 		if candidate.pool == index {
-			last = class.verdicts[i]
+			last = class.verdict(i, candidate)
 			counts[last.Plugin]++
 		}
 	}
 	switch {
-	case counts["NodeResourcesFit"]+counts[byDaemonSet] > 0:
+	case counts[byResources]+counts[byDaemonSet] > 0:
 		return miss{missedBySize, p.sizeText(class, index, group)}
 	case counts["TaintToleration"] > 0:
 		taint, _ := schedulinghelper.FindMatchingUntoleratedTaint(logr.Discard(), taints(pool.group.Spec.Template.Taints), pod.Spec.Tolerations,
@@ -158,7 +159,7 @@ func (p *planner) missStatic(c, index int, pool *pool, group string) miss {
 
 // sizeText says which request is too large for the pool's machines, or that no machine has all of them together.
 func (p *planner) sizeText(class *class, index int, group string) string {
-	for r := range resources {
+	for r := range ledger.Common {
 		var largest *candidate
 		for _, candidate := range p.candidates {
 			if candidate.pool == index && candidate.tooSmall == "" && (largest == nil || candidate.room[r] > largest.room[r]) {
@@ -239,7 +240,7 @@ func (p *planner) ifBought(c, index int) (simulate.Verdict, error) {
 	p.engine.Fork()
 	defer p.engine.Revert()
 	name := p.nextName()
-	if _, err := p.raise(p.engine, p.candidates[index], name); err != nil {
+	if err := p.raise(p.engine, p.candidates[index], name); err != nil {
 		return simulate.Verdict{}, err
 	}
 	return p.engine.Fits(p.left[c][0], name), nil

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -27,8 +28,15 @@ type Input struct {
 	Offerings []Offering         // what can be bought, in any order
 	// Promised are, by pod, the machines in the cluster that an earlier plan bought for them. Pods go there if the plugins accept it.
 	Promised map[types.NamespacedName]string
-	// SchedulerNames are the schedulers whose pods are planned for; empty: default-scheduler. Pods of others are rejected.
-	SchedulerNames []string
+	// Scheduler is the kube-scheduler whose verdicts count; nil: a stock one. Pods that ask for none of its profiles are rejected.
+	Scheduler *simulate.Scheduler
+	NodeCost  Price // what a machine costs per hour beside its offering's price: a licence, an address, an agent
+	// Effort scales the bounds on the search for cheaper machines: 0 is 100 percent, about a second for ten thousand pods. Equal inputs
+	// have equal plans at equal effort.
+	Effort int
+	// Stop is asked now and then, and ends the search with the best plan so far. It is for an emergency: a plan that it cut short depends
+	// on the speed of the machine. nil never stops.
+	Stop func() bool
 }
 
 // Group is a pool that may grow, with what it already uses of its limits.
@@ -46,8 +54,9 @@ type Plan struct {
 	Launches   []Launch    // in the order of their numbers: by group, then price
 	Placements []Placement // by pod; Node is an existing node, a virtual node or a Launch's Name
 	Rejections []Rejection // by pod
-	Cost       Price       // of the launches, per hour
+	Cost       Price       // of the launches, per hour, with Input.NodeCost for each
 	LowerBound Price       // no set of machines that holds the launched pods costs less per hour
+	Gap        float64     // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where nothing is bought
 	Verified   bool        // the real plugins accepted every placement on a fresh picture, with all launches there
 	// Omitted counts pods that were planned for and that this last check refused for good. They are among the Rejections. A number
 	// other than 0 is worth an alert: planning and checking ask the same plugins.
@@ -95,36 +104,71 @@ func Solve(in Input) (Plan, error) {
 	return plan, nil
 }
 
-func (p *problem) solve() (Plan, error) {
-	planner, err := p.newPlanner()
+func (p *problem) solve() (plan Plan, err error) {
+	err = p.with(func(planner *planner) error {
+		plan, err = planner.finish()
+		return err
+	})
+	return plan, err
+}
+
+// with lends a planner, whose picture is the input's own and is as before afterwards.
+func (p *problem) with(do func(*planner) error) error {
+	still, err := simulate.New(p.input.Cluster.Empty(), simulate.Options{Scheduler: p.input.Scheduler})
 	if err != nil {
+		return err
+	}
+	defer still.Close()
+	engine, err := simulate.New(p.input.Cluster, simulate.Options{Scheduler: p.input.Scheduler})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	// Everything happens in the input's own picture, and is taken back: copying it would cost more than planning.
+	depth := engine.Depth()
+	engine.Fork()
+	defer engine.RevertTo(depth)
+	mine := map[types.NamespacedName]bool{}
+	for _, class := range p.classes {
+		class.opaque = class.opaque || !engine.Usual(class.pods[0])
+		p.shadowed = p.shadowed || class.opaque
+		for _, pod := range class.pods {
+			mine[nameOf(pod)] = true
+		}
+	}
+	if err := awaitDaemons(engine, p.daemons, func(pod *corev1.Pod) bool { return mine[nameOf(pod)] }); err != nil {
+		return err
+	}
+	if p.statics, err = newStatics(still, p.classes); err != nil {
+		return err
+	}
+	if p.comers, err = p.daemons.shapes(p.input.Cluster); err != nil {
+		return err
+	}
+	p.desert = still
+	return do(p.newPlanner(engine))
+}
+
+// finish carries the plan through.
+func (p *planner) finish() (Plan, error) {
+	p.engine.Fork()
+	if err := p.run([]int32{math.MinInt32}); err != nil {
 		return Plan{}, err
 	}
-	defer func() { planner.close() }()
-	if err := p.assess(planner.engine); err != nil {
-		return Plan{}, err
-	}
-	if err := planner.run([]int32{math.MinInt32}); err != nil {
-		return Plan{}, err
-	}
-	if planner.favoursTheUnimportant() {
+	if p.favoursTheUnimportant() {
 		// All pods were packed together, which is cheapest, and a limit then hit the wrong ones.
-		tiered, err := p.newPlanner()
-		if err != nil {
-			return Plan{}, err
-		}
-		planner.close()
-		planner = tiered
-		if err := planner.run(p.priorities()); err != nil {
+		p.engine.Revert()
+		p.engine.Fork()
+		p.reset()
+		if err := p.run(p.priorities()); err != nil {
 			return Plan{}, err
 		}
 	}
-	verified, omitted, err := planner.verify()
+	omitted, err := p.verify()
 	if err != nil {
 		return Plan{}, err
 	}
-	defer verified.close()
-	return verified.result(omitted)
+	return p.result(omitted)
 }
 
 // priorities are the priorities of the classes, greatest first.
@@ -143,7 +187,7 @@ func (p *planner) favoursTheUnimportant() bool {
 	left, launched := int32(math.MinInt32), int32(math.MaxInt32)
 	for c, class := range p.classes {
 		for i, candidate := range p.candidates {
-			if len(p.left[c]) > 0 && class.verdicts[i].Fits && !affords(p.budgets[candidate.pool], candidate.draw, nil) {
+			if len(p.left[c]) > 0 && class.allowed[i] && !affords(p.budgets[candidate.pool], candidate.draw, nil) {
 				left = max(left, class.priority)
 			}
 		}
@@ -164,10 +208,7 @@ func (p *problem) settledPlan() Plan {
 }
 
 func (p *planner) result(omitted int) (Plan, error) {
-	launches, names, err := p.launches()
-	if err != nil {
-		return Plan{}, err
-	}
+	launches, names := p.launches()
 	rejections, err := p.rejections()
 	if err != nil {
 		return Plan{}, err
@@ -180,10 +221,13 @@ func (p *planner) result(omitted int) (Plan, error) {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
 	}
 	for _, m := range p.machines {
-		plan.Cost += m.offering.Price
+		plan.Cost += p.price(m.candidate)
 		for _, pod := range m.pods {
 			plan.Placements = append(plan.Placements, Placement{Pod: nameOf(pod.pod), Node: names[m.name]})
 		}
+	}
+	if plan.LowerBound > 0 {
+		plan.Gap = float64(plan.Cost)/float64(plan.LowerBound) - 1
 	}
 	plan.sort()
 	return plan, nil

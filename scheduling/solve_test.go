@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -26,6 +27,9 @@ func solve(t testing.TB, in scheduling.Input) scheduling.Plan {
 	plan, err := scheduling.Solve(in)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !plan.Verified || plan.Omitted > 0 {
+		t.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Omitted)
 	}
 	return plan
 }
@@ -241,13 +245,24 @@ func TestAPodThatKubeSchedulerNominatedKeepsItsRoom(t *testing.T) {
 	}
 }
 
+// schedulerOf reads profiles, given as a YAML list.
+func schedulerOf(t *testing.T, profiles string) *simulate.Scheduler {
+	t.Helper()
+	text := "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles:\n" + profiles
+	s, err := simulate.ReadScheduler("scheduler.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestAPodOfOurOwnSchedulerIsPlannedFor(t *testing.T) {
 	pod := build.MakePod("p").With(func(p *corev1.Pod) { p.Spec.SchedulerName = "vpsie-scheduler" }).Obj()
 	in := scenario{objects: snapshot.Objects{Nodes: []*corev1.Node{build.MakeNode("a").Obj()}}, pods: []*corev1.Pod{pod}}.input(t)
 	if plan := solve(t, in); len(plan.Rejections) != 1 {
 		t.Errorf("planned for a scheduler that nobody named: %s", asJSON(t, plan))
 	}
-	in.SchedulerNames = []string{corev1.DefaultSchedulerName, "vpsie-scheduler"}
+	in.Scheduler = schedulerOf(t, "- schedulerName: default-scheduler\n- schedulerName: vpsie-scheduler\n")
 	if plan := solve(t, in); len(plan.Placements) != 1 {
 		t.Errorf("not planned for: %s", asJSON(t, plan))
 	}

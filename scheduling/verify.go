@@ -5,140 +5,122 @@ package scheduling
 
 import (
 	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
-// roundsOfRepair bounds how often a plan is mended. Machines are opened one by one, and one in a new zone can make a spread strict
-// that was none when the pods before it were placed.
+// roundsOfRepair bounds how often a plan is mended that the plugins did not accept as a whole.
 const roundsOfRepair = 3
 
-// verify replays a plan on a fresh picture with a fresh engine, with all its machines there from the start, as kube-scheduler will find
-// them. Pods that are refused there are planned again beside the rest, and in the end left out. It returns the planner
-// whose replay refused nothing, which must be closed, and the number of pods left out.
-func (p *planner) verify() (verified *planner, omitted int, err error) {
-	for round, current := 0, p; ; round++ {
-		next, refused, err := current.replay()
-		if current != p {
-			current.close()
+// verify shows the whole plan to the plugins, with all its machines there, as kube-scheduler will find them. Pods that are refused are
+// planned again elsewhere, and in the end left out: omitted counts those. It leaves the picture as the plan wants it.
+func (p *planner) verify() (omitted int, err error) {
+	for round := 0; ; round++ {
+		p.engine.Fork()
+		refused, err := p.show()
+		if err != nil || len(refused) == 0 {
+			return omitted, err
 		}
-		if err != nil {
-			return nil, 0, err
+		p.engine.Revert()
+		for _, s := range refused {
+			p.banned[ban{s.class, s.node}] = true
 		}
-		if refused == 0 {
-			return next, omitted, nil
+		if err := p.evict(refused); err != nil {
+			return 0, err
 		}
-		current = next
-		if round < roundsOfRepair {
-			err = current.plan()
-		} else {
-			omitted += refused
+		if round >= roundsOfRepair {
+			omitted += len(refused)
+			continue
 		}
-		if err == nil {
-			err = current.dropIdle()
+		if err := p.plan(); err != nil {
+			return 0, err
 		}
-		if err == nil {
-			err = current.improve() // machines that lost pods may be too large now
-		}
-		if err != nil {
-			current.close()
-			return nil, 0, err
+		if err := p.shrinkAll(); err != nil { // machines that lost pods may be too large now
+			return 0, err
 		}
 	}
 }
 
-// replay carries a plan over to a new planner. First come the nodes that are there: kube-scheduler will use them while the
-// machines are being ordered.
-func (p *planner) replay() (*planner, int, error) {
-	next, err := p.newPlanner()
-	if err != nil {
-		return nil, 0, err
-	}
-	next.opened = p.opened
-	for c := range p.left {
-		next.left[c] = slices.Clone(p.left[c])
-	}
-	refused, err := next.restage(p.settled)
-	if err != nil {
-		next.close()
-		return nil, 0, err
-	}
-	for _, m := range p.machines {
-		if _, err := next.raise(next.engine, m.candidate, m.name); err != nil {
-			next.close()
-			return nil, 0, err
-		}
-		next.machines = append(next.machines, &machine{name: m.name, candidate: m.candidate, index: m.index})
-		next.draw(m.candidate, nil)
-		for _, pod := range m.pods {
-			refused = append(refused, settlement{pod, m.name})
-		}
-	}
-	refused, err = next.restage(refused)
-	if err != nil {
-		next.close()
-		return nil, 0, err
-	}
+// evict takes pods out of the plan that the plugins refused.
+func (p *planner) evict(refused []settlement) error {
 	for _, s := range refused {
-		next.left[s.class] = append(next.left[s.class], s.pod)
+		seat, _ := p.book.Seat(s.node)
+		if err := p.erase(s.class, seat, []*corev1.Pod{s.pod}); err != nil {
+			return err
+		}
+		p.left[s.class] = append(p.left[s.class], s.pod)
+		if m := p.machine(s.node); m != nil {
+			m.pods = slices.DeleteFunc(m.pods, func(pod member) bool { return pod.pod == s.pod })
+		} else {
+			p.settled = slices.DeleteFunc(p.settled, func(other settlement) bool { return other.pod == s.pod })
+		}
 	}
-	for c := range next.left {
-		slices.SortFunc(next.left[c], comparePending)
+	for c := range p.left {
+		slices.SortFunc(p.left[c], comparePending)
 	}
-	return next, len(refused), nil
+	return p.dropIdle()
 }
 
-// restage places pods where a plan wants them and returns those that are refused. It goes round the nodes and places one pod of each
-// relational class on each of them at a time: a spread admits the plan only if its pods come evenly.
-func (p *planner) restage(wanted []settlement) ([]settlement, error) {
-	type queue struct {
-		class int
-		node  string
-	}
-	queues := map[queue][]settlement{}
-	var order []queue
-	for _, s := range wanted {
-		q := queue{s.class, s.node}
-		if queues[q] == nil {
-			order = append(order, q)
+// show puts the plan into the picture and asks the plugins about each class on each node: would they place one of its pods there, if it were the
+// only one still missing? Of equal pods on one node the answer for one is the answer for all: together they were counted. That an order
+// exists in which each pod finds what it needs is what the book saw to.
+func (p *planner) show() (refused []settlement, err error) {
+	if !p.shadowed {
+		if err := p.materialise(); err != nil {
+			return nil, err
 		}
-		queues[q] = append(queues[q], s)
 	}
-	for again := true; again; {
-		again = false
-		for _, q := range order {
-			for len(queues[q]) > 0 {
-				s := queues[q][0]
-				accepted, err := p.put(s.pod, s.node, reserve)
-				if err != nil {
-					return nil, err
-				}
-				if !accepted {
-					break
-				}
-				p.join(s.member, s.node)
-				queues[q], again = queues[q][1:], true
-				if p.classes[q.class].relational {
-					break
-				}
+	byClass := make([][]settlement, len(p.classes))
+	for _, s := range p.placements() {
+		byClass[s.class] = append(byClass[s.class], s)
+	}
+	for c, wanted := range byClass {
+		if p.classes[c].opaque || len(wanted) == 0 {
+			continue // the plugins were asked about each opaque pod when it was placed
+		}
+		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
+		asked := map[string]bool{}
+		for _, s := range wanted {
+			if asked[s.node] {
+				continue
+			}
+			asked[s.node] = true
+			verdict, err := query.FitsInstead(s.pod, s.node)
+			if err != nil {
+				return nil, err
+			}
+			if !verdict.Fits {
+				refused = append(refused, s)
 			}
 		}
-	}
-	var refused []settlement
-	for _, q := range order {
-		refused = append(refused, queues[q]...)
 	}
 	return refused, nil
 }
 
-// dropIdle takes machines out of the plan that hold no pod any more.
-func (p *planner) dropIdle() error {
-	for _, m := range slices.Clone(p.machines) {
-		if len(m.pods) > 0 {
-			continue
-		}
-		if err := p.clear(m.name); err != nil {
+// materialise puts the machines and all placed pods into the picture.
+func (p *planner) materialise() error {
+	for _, m := range p.machines {
+		if err := p.raise(p.engine, m.candidate, m.name); err != nil {
 			return err
 		}
-		p.drop(m)
+	}
+	for _, s := range p.placements() {
+		if err := p.engine.Snapshot().AddPod(s.pod, s.node); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// placements lists where every planned pod goes.
+func (p *planner) placements() []settlement {
+	all := slices.Clone(p.settled)
+	for _, m := range p.machines {
+		for _, pod := range m.pods {
+			all = append(all, settlement{pod, m.name})
+		}
+	}
+	return all
 }

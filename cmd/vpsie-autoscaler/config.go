@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -31,8 +30,9 @@ type config struct {
 	secretNamespace   string
 	clusterID         string
 	datacenter        string
-	schedulers        []string
 	requestsPerMinute int
+
+	schedulerConfig, schedulerGates string
 
 	batchIdle, batchMax                 time.Duration
 	orderSettle, launchTimeout          time.Duration
@@ -60,8 +60,11 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.secretNamespace, "credentials-namespace", "kube-system", "namespace of that Secret")
 	flags.StringVar(&c.clusterID, "vpsie-cluster-id", "", "VPSie's identifier of this cluster; left out: discovered, which works while the account has one cluster")
 	flags.StringVar(&c.datacenter, "vpsie-datacenter", "", "identifier or name of the datacenter; left out: the cluster's")
-	flags.StringSliceVar(&c.schedulers, "scheduler-names", []string{corev1.DefaultSchedulerName}, "schedulers whose waiting pods machines are bought and kept for")
 	flags.IntVar(&c.requestsPerMinute, "vpsie-requests-per-minute", 100, "requests per minute to the VPSie API")
+	flags.StringVar(&c.schedulerConfig, "scheduler-config", "",
+		"path of the KubeSchedulerConfiguration that the cluster's kube-scheduler runs with; left out: its defaults. Pods of none of its profiles are left alone")
+	flags.StringVar(&c.schedulerGates, "scheduler-feature-gates", "",
+		"feature gates that the cluster's kube-scheduler runs with, as in A=true,B=false; left out: the defaults of the linked version")
 	flags.DurationVar(&c.batchIdle, "batch-idle", time.Second, "pods are planned for together until none has come for that long")
 	flags.DurationVar(&c.batchMax, "batch-max", 10*time.Second, "or until the first of them has waited that long")
 	flags.DurationVar(&c.orderSettle, "order-settle", 2*time.Minute, "how long an order whose reply was lost may take to show up")
@@ -126,7 +129,7 @@ func (c *config) validate() error {
 	return joinSorted(failures)
 }
 
-// refuseNames refuses what no object, namespace or scheduler can be called.
+// refuseNames refuses what no object or namespace can be called.
 func (c *config) refuseNames(refuse func(flag, format string, args ...any)) {
 	for flag, value := range map[string]string{
 		"credentials-secret": c.secretName, "leader-election-id": c.leaderID,
@@ -138,14 +141,6 @@ func (c *config) refuseNames(refuse func(flag, format string, args ...any)) {
 	for flag, value := range map[string]string{"credentials-namespace": c.secretNamespace, "leader-election-namespace": c.leaderNamespace} {
 		if reasons := validation.IsDNS1123Label(value); len(reasons) > 0 {
 			refuse(flag, "%q is not a namespace; want lower-case letters, digits and '-'", value)
-		}
-	}
-	if len(c.schedulers) == 0 {
-		refuse("scheduler-names", "there is none; want a name such as %s", corev1.DefaultSchedulerName)
-	}
-	for _, name := range c.schedulers {
-		if reasons := validation.IsDNS1123Subdomain(name); len(reasons) > 0 {
-			refuse("scheduler-names", "%q is not a name that a scheduler can have; want lower-case letters, digits, '-' and '.'", name)
 		}
 	}
 }

@@ -5,6 +5,9 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,15 +103,6 @@ func TestConfig(t *testing.T) {
 			args: []string{"--credentials-namespace=Kube"},
 			want: `--credentials-namespace (VPSIE_AUTOSCALER_CREDENTIALS_NAMESPACE): "Kube" is not a namespace; want lower-case letters, digits and '-'`,
 		},
-		"more than one scheduler may be named": {environment: map[string]string{"VPSIE_AUTOSCALER_SCHEDULER_NAMES": "default-scheduler,vpsie-scheduler"}},
-		"a scheduler that cannot exist is refused": {
-			args: []string{"--scheduler-names=default-scheduler,Mine"},
-			want: `--scheduler-names (VPSIE_AUTOSCALER_SCHEDULER_NAMES): "Mine" is not a name that a scheduler can have; want lower-case letters, digits, '-' and '.'`,
-		},
-		"no scheduler at all is refused": {
-			args: []string{"--scheduler-names="},
-			want: `--scheduler-names (VPSIE_AUTOSCALER_SCHEDULER_NAMES): there is none; want a name such as default-scheduler`,
-		},
 		"a duration of zero is refused": {
 			args: []string{"--failed-ttl=0s"},
 			want: `--failed-ttl (VPSIE_AUTOSCALER_FAILED_TTL): 0s is not a positive duration; want something like 30s or 5m`,
@@ -156,6 +150,45 @@ func TestEveryDurationFlagIsChecked(t *testing.T) {
 			t.Errorf("--%s=-1s: got error %v, want one that names the flag", flag.Name, err)
 		}
 	})
+}
+
+func TestSchedulerConfig(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "scheduler.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const header = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+	if scheduler, err := newScheduler(&config{schedulerConfig: file(header + "profiles: [{schedulerName: ours}]")}); err != nil ||
+		!slices.Equal(scheduler.Names(), []string{"ours"}) {
+		t.Errorf("got %v, %v", scheduler.Names(), err)
+	}
+	if scheduler, err := newScheduler(&config{}); err != nil || scheduler != nil {
+		t.Errorf("without a file: got %v, %v; want the stock scheduler", scheduler, err)
+	}
+	for name, c := range map[string]struct {
+		config config
+		want   []string
+	}{
+		"a file that is not there is named": {
+			config{schedulerConfig: "/absent.yaml"}, []string{"--scheduler-config (VPSIE_AUTOSCALER_SCHEDULER_CONFIG)", "/absent.yaml"},
+		},
+		"a wrong field is named": {
+			config{schedulerConfig: file(header + "profile: []")}, []string{"--scheduler-config", "scheduler.yaml", `unknown field "profile"`},
+		},
+		"an unknown feature gate is named": {
+			config{schedulerGates: "Flying=true"}, []string{"--scheduler-feature-gates (VPSIE_AUTOSCALER_SCHEDULER_FEATURE_GATES)", "Flying"},
+		},
+	} {
+		_, err := newScheduler(&c.config)
+		for _, part := range c.want {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: got %v, want %s in it", name, err, part)
+			}
+		}
+	}
 }
 
 func TestVersionNamesCommitAndDate(t *testing.T) {

@@ -38,6 +38,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/notice"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/yield"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -135,6 +136,10 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	if err != nil {
 		return err
 	}
+	scheduler, err := newScheduler(c)
+	if err != nil {
+		return err
+	}
 	cloud, err := newCloud(mgr.GetClient(), c, registry, logger)
 	if err != nil {
 		return err
@@ -150,7 +155,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	cluster := state.New(mgr.GetClient(), realClock)
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
-		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, SchedulerNames: c.schedulers,
+		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler,
 	})
 
 	parts := []interface {
@@ -159,7 +164,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 		yields,
 		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
-			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, SchedulerNames: c.schedulers,
+			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, Scheduler: scheduler,
 		}),
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
 			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,
@@ -194,6 +199,25 @@ func newNotices(mgr manager.Manager) (*notice.Recorder, error) {
 		return nil, fmt.Errorf("adding the writer of notices: %w", err)
 	}
 	return notices, nil
+}
+
+// newScheduler reads what the cluster's kube-scheduler was started with. A plan by other rules would buy machines that it does not use.
+func newScheduler(c *config) (*simulate.Scheduler, error) {
+	if err := simulate.SetFeatureGates(c.schedulerGates); err != nil {
+		return nil, fmt.Errorf("--scheduler-feature-gates (%s): %w", environmentName("scheduler-feature-gates"), err)
+	}
+	if c.schedulerConfig == "" {
+		return nil, nil //nolint:nilnil // a nil Scheduler is the stock one
+	}
+	text, err := os.ReadFile(c.schedulerConfig)
+	if err != nil {
+		return nil, fmt.Errorf("--scheduler-config (%s): %w", environmentName("scheduler-config"), err)
+	}
+	scheduler, err := simulate.ReadScheduler(c.schedulerConfig, text, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--scheduler-config (%s): %w", environmentName("scheduler-config"), err)
+	}
+	return scheduler, nil
 }
 
 // drainWith lends the one drain implementation to the life cycle, which may not know where it lives.

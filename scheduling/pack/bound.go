@@ -3,177 +3,129 @@
 
 package pack
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
-// Bound returns a price that no set of allowed machines that holds all pods undercuts. Budgets are ignored.
+// dualBound returns a cost that no set of machines that holds all items undercuts, from any values of the items.
 //
-// Proof. Let share(c, m) be the sum over the resources r of weight(r) * request(c, r) / room(m, r), with weights >= 0 that sum to 1.
-// The pods S on one machine m meet sum(request(c, r)) <= room(m, r) for each r, so the shares of S sum to at most 1. Let f be
-// a dual feasible function: whenever numbers sum to at most 1, their images do. Give each pod of class c the value
-// v(c) = min over its allowed machines m of price(m) * f(share(c, m)). Then the values of S sum to at most price(m) * sum(f(share(c, m)))
-// <= price(m). Summed over all machines of any set that holds all pods: sum(count(c) * v(c)) <= cost. This holds for every choice of
-// weights and f; Bound takes the greatest of the sums that it tries. Two more bounds need no proof: some machine holds a given pod,
-// and pods of which a machine may hold at most k need count/k machines.
-func Bound(p Problem) int64 {
-	best, duals := p.fractional()
-	for k := 1; k <= 8; k++ {
-		for _, weights := range append(corners(p.resources()), duals) {
-			best = math.Max(best, p.total(p.values(weights, stepped(k))))
-		}
+// Proof. Let v be any values of the items that are not negative, t(k) >= 0 what the prices of the budgets add to one machine of kind k, and
+// U(k) at least the value of every content of such a machine. Scale each item's value by the least ratio (price(k) + t(k)) / U(k) of the
+// unlimited kinds that it fits on. Then no content of an unlimited kind k is worth more than price(k) + t(k): all its items
+// are scaled by that ratio or less. Take any solution. Its items are worth V = sum(count * value), for spread classes at least the
+// least that a distribution among the domains is worth. Each machine of an unlimited kind holds at most price + t of this value, and each of a limited
+// kind at most price + t + max(0, U - price - t). So cost + sum(t) + sum over limited kinds(most * max(0, U - price - t)) >= V. The budgets admit
+// machines for at most `spent` of t in sum; what is left is the bound. It is the bound of Lasdon (1970) and Farley (1990), with one ratio for each
+// item instead of one for all, and Lagrange's for the limited kinds.
+func (in *instance) dualBound(values, uppers []float64, toll func(int) float64, spent float64) float64 {
+	ratio := make([]float64, len(in.items))
+	for i := range ratio {
+		ratio[i] = math.Inf(1)
 	}
-	// Float arithmetic is exact to a few parts in 10^15; a part in 10^9 is given away for it.
-	return max(int64(best*(1-1e-9)), p.countBound())
-}
-
-// countBound is the greatest price of the machines that one class alone needs for being split, and of the machine that any pod needs.
-func (p Problem) countBound() int64 {
-	var bound int64
-	for c := range p.Classes {
-		class := &p.Classes[c]
-		if class.Count == 0 {
+	for k := range in.kinds {
+		kind := &in.kinds[k]
+		if kind.most > 0 || uppers[k] <= 0 {
 			continue
 		}
-		least := int64(math.MaxInt64)
-		for m := range p.Machines {
-			if p.holds(c, m) {
-				least = min(least, p.Machines[m].Price)
-			}
+		r := (float64(kind.price) + toll(k)) / uppers[k]
+		for _, i := range kind.fits {
+			ratio[i] = math.Min(ratio[i], r)
 		}
-		if least == math.MaxInt64 {
-			continue // it fits nowhere: no set of machines holds it, and nothing is said about its cost
+	}
+	scaled := make([]float64, len(values))
+	for i, value := range values {
+		if math.IsInf(ratio[i], 1) {
+			ratio[i] = 1
 		}
-		machines := int64(1)
-		if class.PerMachine > 0 {
-			machines = int64((class.Count + class.PerMachine - 1) / class.PerMachine)
+		scaled[i] = value * ratio[i]
+	}
+	bound := -spent
+	for k := range in.kinds {
+		kind := &in.kinds[k]
+		if kind.most == 0 {
+			continue
 		}
-		bound = max(bound, machines*least)
+		most := 0.0
+		for _, i := range kind.fits {
+			most = math.Max(most, ratio[i])
+		}
+		bound -= float64(kind.most) * math.Max(0, uppers[k]*most-float64(kind.price)-toll(k))
+	}
+	for i := range in.items {
+		if in.items[i].share < 0 && in.placeable(i) {
+			bound += scaled[i] * float64(in.items[i].count)
+		}
+	}
+	for s := range in.shares {
+		share := &in.shares[s]
+		if share.count > 0 {
+			bound += share.cheapest(scaled, make([]int, share.domains))
+		}
 	}
 	return bound
 }
 
-func (p Problem) holds(c, m int) bool {
-	if !p.Classes[c].Allowed[m] {
-		return false
-	}
-	for r, request := range p.Classes[c].Requests {
-		if request > p.Machines[m].Room[r] {
-			return false
+// placeable says whether the item fits anywhere. One that fits nowhere is in no solution, and says nothing about the cost of those.
+func (in *instance) placeable(i int) bool {
+	for k := range in.kinds {
+		if in.kinds[k].set.has(i) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
-func (p Problem) resources() int {
-	if len(p.Classes) == 0 {
+// countBound is the cost of the machines that one class alone needs for being split, or of the machine that any pod needs.
+func (in *instance) countBound() int64 {
+	var bound int64
+	for i := range in.items {
+		it := &in.items[i]
+		least := int64(math.MaxInt64)
+		for k := range in.kinds {
+			if in.kinds[k].set.has(i) || (it.share >= 0 && in.holdsShare(k, it.share)) {
+				least = min(least, in.kinds[k].price)
+			}
+		}
+		if least == math.MaxInt64 || it.count == 0 {
+			continue
+		}
+		count := it.count
+		if it.share >= 0 {
+			count = in.shares[it.share].count
+		}
+		bound = max(bound, int64((count+it.cap-1)/max(it.cap, 1))*least)
+	}
+	return bound
+}
+
+func (in *instance) holdsShare(k, s int) bool {
+	share := &in.shares[s]
+	for d := range share.domains {
+		if in.kinds[k].set.has(share.first + d) {
+			return true
+		}
+	}
+	return false
+}
+
+// safe turns a bound of floating point arithmetic into a price: that is exact to a few parts in 10^13; a part in 10^8 is given away for it. Prices
+// are whole multiples of a step, and so is every cost.
+func (in *instance) safe(bound float64) int64 {
+	if bound <= 0 || math.IsNaN(bound) || math.IsInf(bound, 0) {
 		return 0
 	}
-	return len(p.Classes[0].Requests)
+	least := int64(math.Ceil(bound*(1-1e-8) - 1e-6))
+	step := int64(0)
+	for k := range in.kinds {
+		step = gcd(step, in.kinds[k].price)
+	}
+	if step > 1 {
+		least = (least + step - 1) / step * step
+	}
+	return max(least, 0)
 }
 
-// identity is a dual feasible function.
-func identity(share float64) float64 { return share }
-
-// stepped returns the dual feasible function of Fekete and Schepers with parameter k, which counts that of items larger than 1/(k+1)
-// at most k fit: x where (k+1)x is whole, else floor((k+1)x)/k. Shares are lowered a little first, because an error upwards across a
-// step would make the bound wrong, and one downwards only makes it weak.
-func stepped(k int) func(float64) float64 {
-	return func(share float64) float64 {
-		return math.Floor(float64(k+1)*share*(1-1e-12)) / float64(k)
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
 	}
-}
-
-// values returns v(c) of the proof, and 0 for classes that fit nowhere.
-func (p Problem) values(weights split, f func(float64) float64) []float64 {
-	scale := make([]split, len(p.Machines))
-	for m := range p.Machines {
-		scale[m] = make(split, len(weights))
-		for r, weight := range weights {
-			if room := p.Machines[m].Room[r]; room > 0 {
-				scale[m][r] = weight / float64(room)
-			}
-		}
-	}
-	values := make([]float64, len(p.Classes))
-	for c := range p.Classes {
-		least := math.Inf(1)
-		for m := range p.Machines {
-			if !p.holds(c, m) {
-				continue
-			}
-			share := 0.0
-			for r, request := range p.Classes[c].Requests {
-				share += scale[m][r] * float64(request)
-			}
-			least = math.Min(least, float64(p.Machines[m].Price)*f(math.Min(share, 1)))
-		}
-		if !math.IsInf(least, 1) {
-			values[c] = least
-		}
-	}
-	return values
-}
-
-func (p Problem) total(values []float64) float64 {
-	sum := 0.0
-	for c, value := range values {
-		sum += value * float64(p.Classes[c].Count)
-	}
-	return sum
-}
-
-// split says how much of a machine's price stands for each resource. It sums to 1.
-type split []float64
-
-// corners are the weights that put the whole price on one resource.
-func corners(resources int) []split {
-	all := make([]split, 0, resources)
-	for r := range resources {
-		corner := make(split, resources)
-		corner[r] = 1
-		all = append(all, corner)
-	}
-	return all
-}
-
-// fractional returns the best bound with f = identity, and its weights. The bound is concave in the weights, so moving weight
-// between pairs of resources in ever smaller steps comes close to the maximum.
-func (p Problem) fractional() (float64, split) {
-	resources := p.resources()
-	if resources == 0 {
-		return 0, nil
-	}
-	best := make(split, resources)
-	for r := range best {
-		best[r] = 1 / float64(resources)
-	}
-	most := p.total(p.values(best, identity))
-	for _, start := range corners(resources) {
-		if value := p.total(p.values(start, identity)); value > most {
-			best, most = start, value
-		}
-	}
-	for step := 0.5; step > 1e-3; {
-		improved := false
-		for from := range resources {
-			for to := range resources {
-				if from == to || best[from] == 0 {
-					continue
-				}
-				moved := slices.Clone(best)
-				amount := math.Min(step, moved[from])
-				moved[from] -= amount
-				moved[to] += amount
-				if value := p.total(p.values(moved, identity)); value > most {
-					best, most, improved = moved, value, true
-				}
-			}
-		}
-		if !improved {
-			step /= 2
-		}
-	}
-	return most, best
+	return a
 }

@@ -22,8 +22,8 @@ import (
 
 // devices is dynamic resource allocation kept in memory: what Reserve allocates shows in every later answer, until Unreserve.
 type devices struct {
+	snapshot *snapshot.Snapshot
 	claims   map[types.NamespacedName]*resourceapi.ResourceClaim
-	slices   []*resourceapi.ResourceSlice
 	classes  map[string]*resourceapi.DeviceClass
 	extended map[corev1.ResourceName]*resourceapi.DeviceClass
 	pending  map[types.UID]*resourceapi.ResourceClaim
@@ -38,10 +38,11 @@ var (
 	_ fwk.DeviceClassResolver  = classLister{}
 )
 
-func newDevices(objects *snapshot.Objects) *devices {
+func newDevices(snap *snapshot.Snapshot) *devices {
+	objects := snap.Objects()
 	d := &devices{
+		snapshot: snap,
 		claims:   make(map[types.NamespacedName]*resourceapi.ResourceClaim, len(objects.ResourceClaims)),
-		slices:   objects.ResourceSlices,
 		classes:  make(map[string]*resourceapi.DeviceClass, len(objects.DeviceClasses)),
 		extended: map[corev1.ResourceName]*resourceapi.DeviceClass{},
 		pending:  map[types.UID]*resourceapi.ResourceClaim{},
@@ -66,8 +67,44 @@ func (d *devices) DeviceClassResolver() fwk.DeviceClassResolver { return classLi
 
 type sliceLister struct{ *devices }
 
+// ListWithDeviceTaintRules adds to what drivers have published what they will publish of planned nodes: the devices of a registered node of the
+// same size, as a pool of their own.
 func (l sliceLister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	return l.slices, nil
+	published := l.snapshot.Objects().ResourceSlices
+	of := map[string][]*resourceapi.ResourceSlice{}
+	for _, slice := range published {
+		if node := ptr.Deref(slice.Spec.NodeName, ""); node != "" {
+			of[node] = append(of[node], slice)
+		}
+	}
+	if len(of) == 0 {
+		return published, nil
+	}
+	all := slices.Clone(published)
+	for _, node := range l.snapshot.Nodes() {
+		if !l.snapshot.Planned(node.Name) || len(of[node.Name]) > 0 {
+			continue
+		}
+		if twin := l.snapshot.Twin(node); twin != nil {
+			for _, slice := range of[twin.Name] {
+				all = append(all, expected(slice, twin.Name, node.Name))
+			}
+		}
+	}
+	return all, nil
+}
+
+func expected(slice *resourceapi.ResourceSlice, twin, node string) *resourceapi.ResourceSlice {
+	slice = slice.DeepCopy()
+	slice.Name += "-" + node
+	slice.UID = types.UID(slice.Name)
+	slice.Spec.NodeName = &node
+	if slice.Spec.Pool.Name == twin { // which is what most drivers call it
+		slice.Spec.Pool.Name = node
+	} else {
+		slice.Spec.Pool.Name += "-" + node
+	}
+	return slice
 }
 
 type classLister struct{ *devices }

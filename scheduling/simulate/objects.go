@@ -5,6 +5,7 @@ package simulate
 
 import (
 	"fmt"
+	"slices"
 
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +27,7 @@ func fill(factory informers.SharedInformerFactory, objects *snapshot.Objects) er
 		add(storage.StorageClasses().Informer().GetIndexer(), objects.StorageClasses),
 		add(storage.CSINodes().Informer().GetIndexer(), objects.CSINodes),
 		add(storage.CSIDrivers().Informer().GetIndexer(), objects.CSIDrivers),
-		add(storage.CSIStorageCapacities().Informer().GetIndexer(), objects.CSIStorageCapacities),
+		add(storage.CSIStorageCapacities().Informer().GetIndexer(), append(slices.Clone(objects.CSIStorageCapacities), expectedCapacities(objects)...)),
 		add(storage.VolumeAttachments().Informer().GetIndexer(), objects.VolumeAttachments),
 		add(factory.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer(), objects.PodDisruptionBudgets),
 	} {

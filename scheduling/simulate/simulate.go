@@ -6,6 +6,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,14 +15,15 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/informers"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 
@@ -34,8 +36,7 @@ var initMetrics sync.Once //nolint:gochecknoglobals // as global as what it guar
 
 // Options is what may differ from a stock kube-scheduler.
 type Options struct {
-	Profile *config.KubeSchedulerProfile // nil: the default profile of the linked version
-	Plugins runtime.Registry             // beside the ones in the tree
+	Scheduler *Scheduler // nil: the stock one of the linked version
 }
 
 // Verdict says whether a pod fits on a node, and if not, who says so and why.
@@ -56,12 +57,13 @@ func (v Verdict) String() string {
 	return v.Plugin + ": " + strings.Join(v.Reasons, ", ")
 }
 
-// Engine is one scheduling framework bound to one snapshot. It is for one goroutine at a time, and must be closed.
+// Engine is one scheduling framework for each profile, all bound to one snapshot. It is for one goroutine at a time, and must be closed.
 type Engine struct {
-	snapshot  *snapshot.Snapshot
-	framework framework.Framework
-	ctx       context.Context //nolint:containedctx // only silences the plugins' logger: no call of theirs waits for anything
-	stop      context.CancelFunc
+	snapshot   *snapshot.Snapshot
+	frameworks []framework.Framework // by profile; the first judges pods of schedulers that are not known
+	ctx        context.Context       //nolint:containedctx // only silences the plugins' logger: no call of theirs waits for anything
+	stop       context.CancelFunc
+	arguments  map[string][]config.PluginConfig // by profile
 
 	reserved []reservation
 	marks    []int
@@ -69,37 +71,42 @@ type Engine struct {
 
 // reservation is a placement whose volumes or devices are spoken for.
 type reservation struct {
-	state *framework.CycleState
-	pod   *corev1.Pod
+	query *Query
 	node  string
 }
 
 // New makes an engine over a snapshot. It uses and changes that very snapshot.
 func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 	initMetrics.Do(metrics.InitMetrics)
-	profile, err := profileOf(options)
+	profiles, more, err := options.Scheduler.content()
 	if err != nil {
 		return nil, err
 	}
 	registry := plugins.NewInTreeRegistry()
-	if err := registry.Merge(options.Plugins); err != nil {
+	if err := registry.Merge(more); err != nil {
 		return nil, fmt.Errorf("registering plugins: %w", err)
 	}
+	registry[names.VolumeBinding] = once(registry[names.VolumeBinding])
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
+	engine := &Engine{snapshot: snap, ctx: ctx, stop: stop, arguments: map[string][]config.PluginConfig{}}
 	factory := informers.NewSharedInformerFactory(nil, 0) // never started: its indexers are filled below
-	fw, err := runtime.NewFramework(ctx, registry, profile,
-		runtime.WithInformerFactory(factory),
-		runtime.WithSnapshotSharedLister(snap),
-		runtime.WithSharedDRAManager(newDevices(snap.Objects())),
-		runtime.WithSharedCSIManager(csiNodes{snap}),
-		runtime.WithParallelism(1), // whole simulations run in parallel, not parts of one
-		runtime.WithLogger(logr.Discard()),
-	)
-	if err != nil {
-		stop()
-		return nil, fmt.Errorf("making the scheduling framework: %w", err)
+	devices := newDevices(snap)
+	for i := range profiles {
+		fw, err := runtime.NewFramework(ctx, registry, &profiles[i],
+			runtime.WithInformerFactory(factory),
+			runtime.WithSnapshotSharedLister(snap),
+			runtime.WithSharedDRAManager(devices),
+			runtime.WithSharedCSIManager(csiNodes{snap}),
+			runtime.WithParallelism(1), // whole simulations run in parallel, not parts of one
+			runtime.WithLogger(logr.Discard()),
+		)
+		if err != nil {
+			engine.Close()
+			return nil, fmt.Errorf("making the scheduling framework of profile %q: %w", profiles[i].SchedulerName, err)
+		}
+		engine.frameworks = append(engine.frameworks, fw)
+		engine.arguments[fw.ProfileName()] = profiles[i].PluginConfig
 	}
-	engine := &Engine{snapshot: snap, framework: fw, ctx: ctx, stop: stop}
 	if err := fill(factory, snap.Objects()); err != nil {
 		engine.Close()
 		return nil, err
@@ -107,21 +114,25 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 	return engine, nil
 }
 
-func profileOf(options Options) (*config.KubeSchedulerProfile, error) {
-	if options.Profile != nil {
-		return options.Profile, nil
+// once makes all profiles share one instance of a plugin. The plugin for volumes keeps in memory which ones are spoken for: with an
+// instance for each profile, two pods of different profiles would be promised the same one.
+func once(factory runtime.PluginFactory) runtime.PluginFactory {
+	var made fwk.Plugin
+	return func(ctx context.Context, args apiruntime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+		var err error
+		if made == nil {
+			made, err = factory(ctx, args, handle)
+		}
+		return made, err
 	}
-	defaults, err := latest.Default()
-	if err != nil {
-		return nil, fmt.Errorf("reading the default scheduler configuration: %w", err)
-	}
-	return &defaults.Profiles[0], nil
 }
 
-// Close ends the engine's goroutine.
+// Close ends the engine's goroutines.
 func (e *Engine) Close() {
 	e.stop()
-	runtime.WaitForShutdown(e.framework)
+	for _, fw := range e.frameworks {
+		runtime.WaitForShutdown(fw)
+	}
 }
 
 // Snapshot returns the picture that the engine judges by.
@@ -158,19 +169,30 @@ func (e *Engine) Revert() {
 	e.marks = e.marks[:len(e.marks)-1]
 	for at := len(e.reserved) - 1; at >= mark; at-- {
 		r := e.reserved[at]
-		e.framework.RunReservePluginsUnreserve(e.ctx, r.state, r.pod, r.node)
+		r.query.framework.RunReservePluginsUnreserve(e.ctx, r.query.state, r.query.pod, r.node)
 	}
 	e.reserved = e.reserved[:mark]
+}
+
+// Depth returns how many forks are open.
+func (e *Engine) Depth() int { return len(e.marks) }
+
+// RevertTo takes back every fork beyond a depth.
+func (e *Engine) RevertTo(depth int) {
+	for len(e.marks) > depth {
+		e.Revert()
+	}
 }
 
 // Query is one pod asked about any number of nodes. What depends on the whole cluster is computed once, so a Query holds only until
 // the snapshot changes.
 type Query struct {
-	engine  *Engine
-	pod     *corev1.Pod
-	state   *framework.CycleState
-	refusal *Verdict
-	nodes   sets.Set[string] // nil: any
+	engine    *Engine
+	framework framework.Framework // of the pod's profile
+	pod       *corev1.Pod
+	state     *framework.CycleState
+	refusal   *Verdict
+	nodes     sets.Set[string] // nil: any
 }
 
 // Ask prepares to judge the pod. A pod that is bound is judged as if it were not.
@@ -180,8 +202,8 @@ func (e *Engine) Ask(pod *corev1.Pod) *Query {
 		unbound.Spec.NodeName = ""
 		pod = &unbound
 	}
-	query := &Query{engine: e, pod: pod, state: framework.NewCycleState()}
-	result, status, _ := e.framework.RunPreFilterPlugins(e.ctx, query.state, pod)
+	query := &Query{engine: e, framework: e.frameworkOf(pod), pod: pod, state: framework.NewCycleState()}
+	result, status, _ := query.framework.RunPreFilterPlugins(e.ctx, query.state, pod)
 	if !status.IsSuccess() {
 		refusal := verdictOf(status)
 		query.refusal = &refusal
@@ -191,6 +213,23 @@ func (e *Engine) Ask(pod *corev1.Pod) *Query {
 		query.nodes = result.NodeNames
 	}
 	return query
+}
+
+// AskNarrow is Ask for a pod to which only the pods of some shapes matter; those that have anti-affinity need not be among them.
+func (e *Engine) AskNarrow(pod *corev1.Pod, matters func(*snapshot.Shape) bool) *Query {
+	e.snapshot.Narrow(matters)
+	defer e.snapshot.Widen()
+	return e.Ask(pod)
+}
+
+func (e *Engine) frameworkOf(pod *corev1.Pod) framework.Framework {
+	name := cmp.Or(pod.Spec.SchedulerName, corev1.DefaultSchedulerName)
+	for _, fw := range e.frameworks {
+		if fw.ProfileName() == name {
+			return fw
+		}
+	}
+	return e.frameworks[0]
 }
 
 // Refused returns the verdict that holds for every node, where there is one.
@@ -203,29 +242,65 @@ func (q *Query) Refused() (Verdict, bool) {
 
 // Fits says whether the pod could be placed on the node.
 func (q *Query) Fits(node string) Verdict {
-	if q.refusal != nil {
-		return *q.refusal
-	}
-	if q.nodes != nil && !q.nodes.Has(node) {
-		return Verdict{Plugin: "NodeAffinity", Reasons: []string{"the pod is tied to other nodes by name"}}
-	}
 	info, err := q.engine.snapshot.NodeInfos().Get(node)
 	if err != nil {
 		return Verdict{Reasons: []string{err.Error()}}
 	}
-	return verdictOf(q.engine.framework.RunFilterPlugins(q.engine.ctx, q.state, q.pod, info))
+	return q.FitsOn(info)
+}
+
+// FitsOn is Fits for a node in another state than the snapshot's.
+func (q *Query) FitsOn(info fwk.NodeInfo) Verdict {
+	if q.refusal != nil {
+		return *q.refusal
+	}
+	if q.nodes != nil && !q.nodes.Has(info.Node().Name) {
+		return Verdict{Plugin: "NodeAffinity", Reasons: []string{"the pod is tied to other nodes by name"}}
+	}
+	return verdictOf(q.framework.RunFilterPlugins(q.engine.ctx, q.state, q.pod, info))
+}
+
+// FitsInstead says whether the pod could be placed on the node if an equal one, which is there now, were not.
+func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
+	if q.refusal != nil {
+		return *q.refusal, nil
+	}
+	info, err := q.engine.snapshot.NodeInfos().Get(node)
+	if err != nil {
+		return Verdict{}, err
+	}
+	at := slices.IndexFunc(info.GetPods(), func(p fwk.PodInfo) bool {
+		return p.GetPod().Name == twin.Name && p.GetPod().Namespace == twin.Namespace
+	})
+	if at < 0 {
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: it is not there", node, klog.KObj(twin))
+	}
+	pod, e := info.GetPods()[at], q.engine
+	// Exact for one pod that is taken away and put back; for more, the spread's least count would not be.
+	if status := q.framework.RunPreFilterExtensionRemovePod(e.ctx, q.state, q.pod, pod, info); !status.IsSuccess() {
+		return verdictOf(status), nil
+	}
+	if err := info.RemovePod(logr.Discard(), pod.GetPod()); err != nil {
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, klog.KObj(twin), err)
+	}
+	verdict := q.FitsOn(info)
+	info.AddPodInfo(pod)
+	if status := q.framework.RunPreFilterExtensionAddPod(e.ctx, q.state, q.pod, pod, info); !status.IsSuccess() {
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, klog.KObj(twin), status.AsError())
+	}
+	return verdict, nil
 }
 
 // Place puts the pod on a node that Fits accepted. The verdict says no where the pod's volumes or devices cannot be had together.
 func (q *Query) Place(node string) (Verdict, error) {
 	e := q.engine
 	if Reserves(q.pod) {
-		status := e.framework.RunReservePluginsReserve(e.ctx, q.state, q.pod, node)
+		status := q.framework.RunReservePluginsReserve(e.ctx, q.state, q.pod, node)
 		if !status.IsSuccess() {
-			e.framework.RunReservePluginsUnreserve(e.ctx, q.state, q.pod, node)
+			q.framework.RunReservePluginsUnreserve(e.ctx, q.state, q.pod, node)
 			return verdictOf(status), nil
 		}
-		e.reserved = append(e.reserved, reservation{q.state, q.pod, node})
+		e.reserved = append(e.reserved, reservation{q, node})
 	}
 	if err := e.snapshot.AddPod(q.pod, node); err != nil {
 		return Verdict{}, err

@@ -214,3 +214,91 @@ func TestReserves(t *testing.T) {
 		}
 	}
 }
+
+func TestRoomForVolumesOnAPlannedNode(t *testing.T) {
+	driverWithRoom := build.MakeCSIDriver(driver).TracksCapacity().Obj()
+	local := func(nodes ...*corev1.Node) snapshot.Objects {
+		return snapshot.Objects{
+			Nodes: nodes, CSIDrivers: []*storagev1.CSIDriver{driverWithRoom},
+			StorageClasses:         []*storagev1.StorageClass{class("local", driver)},
+			PersistentVolumeClaims: []*corev1.PersistentVolumeClaim{claim("c", "local", "")}, // of 10 GiB
+		}
+	}
+	const topology = "disk.example.com/node"
+	old := build.MakeNode("old").Label(topology, "old").Obj()
+	zone := func(size string) []*storagev1.CSIStorageCapacity {
+		return []*storagev1.CSIStorageCapacity{build.MakeCapacity("hel", "local", size, corev1.LabelTopologyZone, "hel")}
+	}
+	own := func(size string) []*storagev1.CSIStorageCapacity {
+		return []*storagev1.CSIStorageCapacity{build.MakeCapacity("old", "local", size, topology, "old")}
+	}
+	for name, c := range map[string]struct {
+		objects   snapshot.Objects
+		published []*storagev1.CSIStorageCapacity
+		zone      string
+		node      string
+		fits      bool
+	}{
+		"nothing is published, for there is no node": {local(), nil, "hel", "new", true},
+		"silence about a node that is there is a no": {local(old), nil, "hel", "old", false},
+		"the room of the zone counts":                {local(old), zone("20Gi"), "hel", "new", true},
+		"a full zone has no room on a new machine":   {local(old), zone("5Gi"), "hel", "new", false},
+		"another zone is expected to have as much":   {local(old), zone("20Gi"), "ams", "new", true},
+		"or as little": {local(old), zone("5Gi"), "ams", "new", false},
+		"a disk of its own is expected to be as large": {local(old), own("20Gi"), "hel", "new", true},
+		"and no larger": {local(old), own("5Gi"), "hel", "new", false},
+		"the full disk of a node that is there is a no":  {local(old), own("5Gi"), "hel", "old", false},
+		"the free disk of a node that is there is a yes": {local(old), own("20Gi"), "hel", "old", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.objects.CSIStorageCapacities = c.published
+			e := engine(t, c.objects)
+			planned := build.MakeNode("new").Zone(c.zone).Label(topology, "new").Obj()
+			if err := e.Snapshot().AddNode(e.Snapshot().AsRegistered(planned)); err != nil {
+				t.Fatal(err)
+			}
+			got := e.Fits(build.MakePod("p").Claim("c").Obj(), c.node)
+			if got.Fits != c.fits || !c.fits && got.Plugin != "VolumeBinding" {
+				t.Errorf("got %q, want fits: %v", got, c.fits)
+			}
+		})
+	}
+}
+
+func TestAPlannedNodeHasTheDevicesOfItsTwin(t *testing.T) {
+	size := func(n *corev1.Node) { n.Labels[corev1.LabelInstanceTypeStable] = "gpu-1" }
+	e := engine(t, snapshot.Objects{
+		Nodes:          []*corev1.Node{build.MakeNode("old").With(size).Cordon().Obj()},
+		DeviceClasses:  []*resourceapi.DeviceClass{build.MakeDeviceClass("gpu", "gpu.example.com")},
+		ResourceSlices: []*resourceapi.ResourceSlice{build.MakeResourceSlice("old", "gpu.example.com", "gpu-0")},
+		ResourceClaims: []*resourceapi.ResourceClaim{
+			build.MakeResourceClaim("a", "gpu"), build.MakeResourceClaim("b", "gpu"), build.MakeResourceClaim("c", "gpu"),
+		},
+	})
+	for _, node := range []*corev1.Node{
+		build.MakeNode("new-1").With(size).Obj(), build.MakeNode("new-2").With(size).Obj(), build.MakeNode("new-3").Obj(),
+	} {
+		if err := e.Snapshot().AddNode(node); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := func(claim, node string) simulate.Verdict {
+		got, err := e.Place(build.MakePod("pod-"+claim).DeviceClaim(claim).Obj(), node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := place("a", "new-1"); !got.Fits {
+		t.Errorf("the first: %s", got)
+	}
+	if got := place("b", "new-1"); got.Plugin != "DynamicResources" {
+		t.Errorf("a second on the same machine: got %q, want a refusal", got)
+	}
+	if got := place("b", "new-2"); !got.Fits {
+		t.Errorf("the second, on a machine of its own: %s", got)
+	}
+	if got := place("c", "new-3"); got.Plugin != "DynamicResources" {
+		t.Errorf("on a machine of another size: got %q, want a refusal", got)
+	}
+}

@@ -46,7 +46,12 @@ func (s *Snapshot) CompositePodGroups() fwk.CompositePodGroupLister { return noC
 
 type nodeInfos struct{ *Snapshot }
 
-func (l nodeInfos) List() ([]fwk.NodeInfo, error) { return l.list, nil }
+func (l nodeInfos) List() ([]fwk.NodeInfo, error) {
+	if l.narrow {
+		return l.bare, nil
+	}
+	return l.list, nil
+}
 
 func (l nodeInfos) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) { return l.spread.list, nil }
 

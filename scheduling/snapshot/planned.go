@@ -11,9 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -34,7 +31,10 @@ type facts struct {
 	registered map[string]bool
 	examples   []*corev1.Node // registered nodes by name, for Like
 	csiNodes   map[string]*storagev1.CSINode
-	infos      podInfos
+	shapes     *Shapes
+	unbound    []*corev1.Pod
+	mu         sync.Mutex
+	likes      map[[3]string]*corev1.Node // by what likeness compares
 }
 
 func newFacts(objects *Objects) *facts {
@@ -43,7 +43,8 @@ func newFacts(objects *Objects) *facts {
 		registered: make(map[string]bool, len(objects.Nodes)),
 		examples:   slices.Clone(objects.Nodes),
 		csiNodes:   make(map[string]*storagev1.CSINode, len(objects.CSINodes)),
-		infos:      podInfos{byPod: make(map[*corev1.Pod]fwk.PodInfo, len(objects.Pods))},
+		shapes:     NewShapes(),
+		likes:      map[[3]string]*corev1.Node{},
 	}
 	slices.SortFunc(f.examples, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
 	for _, node := range objects.Nodes {
@@ -55,37 +56,27 @@ func newFacts(objects *Objects) *facts {
 	return f
 }
 
-// podInfos keeps what the framework derives from a pod (selectors, requests): it costs fifty times more than placing the pod. The
-// requests are computed before anybody sees the result, because the framework computes them lazily and without a lock.
-type podInfos struct {
-	mu    sync.Mutex
-	byPod map[*corev1.Pod]fwk.PodInfo
-}
-
-func (p *podInfos) of(pod *corev1.Pod) fwk.PodInfo {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if info, known := p.byPod[pod]; known {
-		return info
-	}
-	seen := pod
-	if pod.UID == "" { // the framework tells pods on a node apart by UID; pods that do not exist yet have none
-		seen = new(*pod)
-		seen.UID = types.UID(keyOf(pod).String())
-	}
-	// Like kube-scheduler: a selector that cannot be read matches nothing, and is no reason to ignore the pod.
-	info, _ := framework.NewPodInfo(seen)
-	info.CalculateResource()
-	p.byPod[pod] = info
-	return info
-}
-
 // Like returns the registered node that tells most about how the given node will look once it registers: one of the same
 // group, else another machine of ours, else any node; of the same instance type where there is one.
 func (s *Snapshot) Like(node *corev1.Node) *corev1.Node {
+	if s.facts.registered[node.Name] { // it is not like itself
+		return s.facts.likest(node)
+	}
+	key := [3]string{node.Labels[v1alpha1.NodeGroupLabel], node.Labels[v1alpha1.ManagedLabel], node.Labels[corev1.LabelInstanceTypeStable]}
+	s.facts.mu.Lock()
+	defer s.facts.mu.Unlock()
+	like, known := s.facts.likes[key]
+	if !known {
+		like = s.facts.likest(node)
+		s.facts.likes[key] = like
+	}
+	return like
+}
+
+func (f *facts) likest(node *corev1.Node) *corev1.Node {
 	var best *corev1.Node
 	most := 0
-	for _, example := range s.facts.examples {
+	for _, example := range f.examples {
 		if example.Name == node.Name {
 			continue
 		}
@@ -121,6 +112,7 @@ func (s *Snapshot) AsRegistered(node *corev1.Node) *corev1.Node {
 	if node.Labels == nil {
 		node.Labels = map[string]string{}
 	}
+	learn(node, s.Twin(node))
 	if s.vpsieDriver() != "" {
 		setMissing(node.Labels, vpsieTopologyLabel, node.Labels[v1alpha1.DatacenterLabel])
 	}

@@ -61,6 +61,11 @@ type Snapshot struct {
 	places  map[types.NamespacedName]string
 	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture
 	csiPlan map[string]*storagev1.CSINode
+	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
+	sorted  []*corev1.Node            // by name; nil until asked for
+	bare    []fwk.NodeInfo            // the list without pods; nil until asked for
+	touched []*narrowed               // of bare: those that show pods now
+	narrow  bool                      // the list of all nodes is bare
 
 	journal []change
 	marks   []int
@@ -76,6 +81,7 @@ func New(objects Objects) (*Snapshot, error) {
 		places:  make(map[types.NamespacedName]string, len(objects.Pods)),
 		strays:  map[string][]fwk.PodInfo{},
 		csiPlan: map[string]*storagev1.CSINode{},
+		kinds:   map[*Shape]map[string]int{},
 	}
 	for _, node := range objects.Nodes {
 		if err := s.AddNode(node); err != nil {
@@ -93,6 +99,9 @@ func New(objects Objects) (*Snapshot, error) {
 	for _, pod := range objects.Pods {
 		if err := s.place(pod); err != nil {
 			return nil, err
+		}
+		if pod.Spec.NodeName == "" {
+			s.facts.unbound = append(s.facts.unbound, pod)
 		}
 	}
 	return s, nil
@@ -123,6 +132,7 @@ func (s *Snapshot) Clone() *Snapshot {
 		places:  make(map[types.NamespacedName]string, len(s.places)),
 		strays:  make(map[string][]fwk.PodInfo, len(s.strays)),
 		csiPlan: map[string]*storagev1.CSINode{},
+		kinds:   make(map[*Shape]map[string]int, len(s.kinds)),
 	}
 	for _, info := range s.list {
 		clone.insert(info.Snapshot())
@@ -134,17 +144,54 @@ func (s *Snapshot) Clone() *Snapshot {
 	return clone
 }
 
+// Empty returns a picture of the same cluster without any node or pod.
+func (s *Snapshot) Empty() *Snapshot {
+	return &Snapshot{
+		facts: s.facts, index: map[string]int{}, claims: map[string]int{}, places: map[types.NamespacedName]string{},
+		strays: map[string][]fwk.PodInfo{}, csiPlan: map[string]*storagev1.CSINode{}, kinds: map[*Shape]map[string]int{},
+	}
+}
+
 // Objects returns the objects that the snapshot was made from. Later changes do not show in them.
 func (s *Snapshot) Objects() *Objects { return s.facts.objects }
 
+// Shapes tells pods by what kube-scheduler sees of them.
+func (s *Snapshot) Shapes() *Shapes { return s.facts.shapes }
+
+// Unbound returns the pods among the objects that are bound to no node.
+func (s *Snapshot) Unbound() []*corev1.Pod { return s.facts.unbound }
+
 // Nodes returns the nodes, by name.
 func (s *Snapshot) Nodes() []*corev1.Node {
-	nodes := make([]*corev1.Node, 0, len(s.list))
-	for _, info := range s.list {
-		nodes = append(nodes, info.Node())
+	if s.sorted == nil {
+		s.sorted = make([]*corev1.Node, 0, len(s.list))
+		for _, info := range s.list {
+			s.sorted = append(s.sorted, info.Node())
+		}
+		slices.SortFunc(s.sorted, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
-	return nodes
+	return slices.Clone(s.sorted)
+}
+
+// Kinds returns the shapes of the pods that are on nodes in the picture, with the number of such pods on each node that has any. The
+// maps must not be changed, and hold only until the snapshot changes.
+func (s *Snapshot) Kinds() map[*Shape]map[string]int { return s.kinds }
+
+func (s *Snapshot) countKind(pod fwk.PodInfo, node string, by int) {
+	shape, ours := ShapeOf(pod)
+	if !ours {
+		return // nobody else makes them
+	}
+	on := s.kinds[shape]
+	if on == nil {
+		on = map[string]int{}
+		s.kinds[shape] = on
+	}
+	if on[node] += by; on[node] == 0 {
+		if delete(on, node); len(on) == 0 {
+			delete(s.kinds, shape)
+		}
+	}
 }
 
 // Has says whether the node is in the picture.
@@ -217,7 +264,10 @@ func (s *Snapshot) AddPod(pod *corev1.Pod, node string) error {
 			return err
 		}
 	}
-	info := s.facts.infos.of(pod)
+	info, err := s.facts.shapes.of(pod)
+	if err != nil {
+		return fmt.Errorf("placing pod %q on node %q: %w", key, node, err)
+	}
 	s.attach(info, node)
 	s.record(change{kind: podAdded, node: node, pod: info})
 	return nil
@@ -242,8 +292,10 @@ func (s *Snapshot) insert(info fwk.NodeInfo) {
 	node := info.Node().Name
 	s.index[node] = len(s.list)
 	s.list = append(s.list, info)
+	s.sorted, s.bare = nil, nil
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), 1)
+		s.countKind(pod, node, 1)
 	}
 	s.track(info)
 }
@@ -259,8 +311,10 @@ func (s *Snapshot) extract(node string) fwk.NodeInfo {
 	delete(s.csiPlan, node)
 	s.spread.remove(node)
 	s.anti.remove(node)
+	s.sorted, s.bare = nil, nil
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), -1)
+		s.countKind(pod, node, -1)
 	}
 	if len(info.GetPods()) > 0 {
 		s.strays[node] = slices.Clone(info.GetPods())
@@ -277,6 +331,7 @@ func (s *Snapshot) attach(pod fwk.PodInfo, node string) {
 	}
 	s.list[at].AddPodInfo(pod)
 	s.countClaims(pod.GetPod(), 1)
+	s.countKind(pod, node, 1)
 	s.track(s.list[at])
 }
 
@@ -302,6 +357,7 @@ func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, e
 		return nil, fmt.Errorf("removing pod %q from node %q: %w", key, node, err)
 	}
 	s.countClaims(info.GetPod(), -1)
+	s.countKind(info, node, -1)
 	s.track(s.list[at])
 	return info, nil
 }

@@ -1,0 +1,246 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ledger turns a picture of a cluster into counts: what is free on each node, and how many pods that matter to a
+// constraint are in each topology domain. From them it says in nanoseconds what kube-scheduler's plugins say in
+// microseconds: whether one more pod fits. It knows resources, host ports, required affinity and anti-affinity in both
+// directions, and strict topology spread. What depends on the pod and the node alone it does not judge, and it never chooses.
+package ledger
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+)
+
+// The resources that every node has. Further ones are those that some class requests.
+const (
+	CPU = iota // milli
+	Memory
+	PodSlots
+	Disk
+	Common
+)
+
+// Ledger counts nodes and pods. It is for one goroutine at a time.
+type Ledger struct {
+	extra []corev1.ResourceName // after the common ones
+
+	seats []seat
+	free  []int64 // by seat, then resource
+	index map[string]int
+
+	topologies map[string]*topology
+	counters   []*counter
+	byText     map[string]*counter
+	rules      []*rule
+	feeds      map[*snapshot.Shape][]*counter
+	namespaces map[string]map[string]string // labels by name
+}
+
+type seat struct {
+	node  *corev1.Node
+	feeds []*counter // by the pods that came with it
+	gone  bool
+}
+
+// New counts the nodes and pods of a picture, for pods of the given shapes. A class is the index of a shape.
+// Comers are shapes of further pods, which may come with nodes that are added later.
+func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
+	l := &Ledger{
+		index: map[string]int{}, topologies: map[string]*topology{}, byText: map[string]*counter{}, namespaces: map[string]map[string]string{},
+		feeds: map[*snapshot.Shape][]*counter{},
+	}
+	for _, namespace := range snap.Objects().Namespaces {
+		l.namespaces[namespace.Name] = namespace.Labels
+	}
+	l.extra = extraResources(shapes)
+	for _, shape := range shapes {
+		l.rules = append(l.rules, l.newRule(shape))
+	}
+	kinds := snap.Kinds()
+	l.meetOthers(kinds, comers)
+	for _, r := range l.rules {
+		r.feeds = l.fed(r.shape)
+	}
+	for _, node := range snap.Nodes() {
+		info, _ := snap.NodeInfos().Get(node.Name) // it is there: Nodes lists the same
+		_, free := l.Rooms(info)
+		l.seat(node, free)
+	}
+	l.countKinds(kinds)
+	return l
+}
+
+// Resources returns how many resources a vector has.
+func (l *Ledger) Resources() int { return Common + len(l.extra) }
+
+// Extra returns the names of the resources after the common ones.
+func (l *Ledger) Extra() []corev1.ResourceName { return l.extra }
+
+// Requests returns what a pod of the class takes from a node.
+func (l *Ledger) Requests(class int) []int64 { return l.rules[class].requests }
+
+// Seat returns the number of a node.
+func (l *Ledger) Seat(node string) (int, bool) {
+	at, known := l.index[node]
+	return at, known && !l.seats[at].gone
+}
+
+// Seats returns how many numbers have been given out.
+func (l *Ledger) Seats() int { return len(l.seats) }
+
+// Node returns the node of a number, and nil if it has been removed.
+func (l *Ledger) Node(seat int) *corev1.Node {
+	if l.seats[seat].gone {
+		return nil
+	}
+	return l.seats[seat].node
+}
+
+// Free returns what is free on a node. It must not be changed.
+func (l *Ledger) Free(seat int) []int64 {
+	r := l.Resources()
+	return l.free[seat*r : (seat+1)*r]
+}
+
+// Rooms returns what a node has for pods, and what of it is free.
+func (l *Ledger) Rooms(info fwk.NodeInfo) (whole, free []int64) {
+	whole, used := l.vector(info.GetAllocatable()), l.vector(info.GetRequested())
+	whole[PodSlots], used[PodSlots] = int64(info.GetAllocatable().GetAllowedPodNumber()), int64(len(info.GetPods()))
+	free = make([]int64, len(whole))
+	for r := range whole {
+		free[r] = whole[r] - used[r]
+	}
+	return whole, free
+}
+
+func (l *Ledger) vector(r fwk.Resource) []int64 {
+	v := make([]int64, l.Resources())
+	v[CPU], v[Memory], v[Disk] = r.GetMilliCPU(), r.GetMemory(), r.GetEphemeralStorage()
+	if len(l.extra) > 0 {
+		scalars := r.GetScalarResources()
+		for i, name := range l.extra {
+			v[Common+i] = scalars[name]
+		}
+	}
+	return v
+}
+
+// Template is what nodes that are made alike start with: their room, and the pods that come with them.
+type Template struct {
+	Whole []int64 // allocatable
+	Room  []int64 // free
+	feeds []*counter
+}
+
+// Template reads a node with the pods that are on it.
+func (l *Ledger) Template(info fwk.NodeInfo) *Template {
+	t := &Template{}
+	t.Whole, t.Room = l.Rooms(info)
+	for _, pod := range info.GetPods() {
+		if shape, known := snapshot.ShapeOf(pod); known {
+			t.feeds = append(t.feeds, l.fed(shape)...)
+		}
+	}
+	return t
+}
+
+// AddSeat adds a node that is like a template.
+func (l *Ledger) AddSeat(node *corev1.Node, template *Template) int {
+	number := l.seat(node, template.Room)
+	for _, c := range template.feeds {
+		c.count(number, 1)
+	}
+	l.seats[number].feeds = template.feeds
+	return number
+}
+
+func (l *Ledger) seat(node *corev1.Node, free []int64) int {
+	number := len(l.seats)
+	l.seats = append(l.seats, seat{node: node})
+	l.index[node.Name] = number
+	l.free = append(l.free, free...)
+	for _, t := range l.topologies {
+		t.add(node, number)
+	}
+	for _, c := range l.counters {
+		c.addSeat(node, number)
+	}
+	return number
+}
+
+// RemoveSeat removes the node that was given that number. No entered pod may be on it.
+func (l *Ledger) RemoveSeat(number int) {
+	for _, c := range l.seats[number].feeds {
+		c.count(number, -1)
+	}
+	l.seats[number].gone = true
+	for _, c := range l.counters {
+		c.removeSeat(number)
+	}
+}
+
+// countKinds enters the pods that are in the picture.
+func (l *Ledger) countKinds(kinds map[*snapshot.Shape]map[string]int) {
+	for shape, on := range kinds {
+		counters := l.fed(shape)
+		if len(counters) == 0 {
+			continue
+		}
+		for node, pods := range on {
+			number := l.index[node]
+			for _, c := range counters {
+				c.count(number, int32(pods)) //nolint:gosec // a node holds no two billion pods
+			}
+		}
+	}
+}
+
+// Enter writes down pods of a class on a node, without asking whether they fit.
+func (l *Ledger) Enter(class, number, pods int) { l.change(class, number, int64(pods)) }
+
+// Erase takes back what Enter wrote down.
+func (l *Ledger) Erase(class, number, pods int) { l.change(class, number, -int64(pods)) }
+
+func (l *Ledger) change(class, number int, pods int64) {
+	rule := l.rules[class]
+	free := l.Free(number)
+	for r, request := range rule.requests {
+		free[r] -= pods * request
+	}
+	for _, c := range rule.feeds {
+		c.count(number, int32(pods)) //nolint:gosec // a node holds no two billion pods
+	}
+}
+
+// Holds says how many more pods of the class a node has room for, constraints between pods aside.
+func (l *Ledger) Holds(class, number int) int {
+	free := l.Free(number)
+	most := max(free[PodSlots], 0)
+	for r, request := range l.rules[class].requests {
+		if request > 0 {
+			most = min(most, max(free[r], 0)/request)
+		}
+	}
+	return int(most)
+}
+
+// Fits says whether one more pod of the class fits on a node.
+func (l *Ledger) Fits(class, number int) bool {
+	rule := l.rules[class]
+	free := l.free[number*len(rule.requests):]
+	for r, request := range rule.requests {
+		if request > 0 && request > free[r] {
+			return false
+		}
+	}
+	return rule.admits(number)
+}
+
+// Admits says whether constraints between pods admit one more pod of the class to a node, whatever room it has.
+func (l *Ledger) Admits(class, number int) bool { return l.rules[class].admits(number) }
+
+// Related says whether the class has, or meets, any constraint between pods, host ports included.
+func (l *Ledger) Related(class int) bool { return l.rules[class].related() }

@@ -1,0 +1,77 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pack
+
+import "math"
+
+// wanted is how many pods of each item the relaxation places, where it had a choice: the spread classes by domain.
+func (g *generator) wanted() []float64 {
+	wanted := make([]float64, len(g.in.items))
+	for j, p := range g.patterns {
+		x := g.lp.value(g.layout.first + j)
+		if p.kind >= 0 || x <= 0 {
+			continue
+		}
+		at := 0
+		for _, s := range g.layout.groups[p.group] {
+			share := &g.in.shares[s]
+			for d := range share.domains {
+				wanted[share.first+d] += x * float64(p.shares[at])
+				at++
+			}
+		}
+	}
+	return wanted
+}
+
+// values are the item values of the best bound, none of them 0.
+func (g *generator) values() []float64 {
+	values := make([]float64, len(g.in.items))
+	for i := range values {
+		values[i] = math.Max(g.best.values[i], g.worth[i]/50)
+	}
+	return values
+}
+
+// floor takes the whole part of the relaxation's solution, of each pattern as many machines as the pods fill.
+func (g *generator) floor() *plan {
+	p := newPlan(g.in)
+	for j, pattern := range g.patterns {
+		n := int(math.Floor(g.lp.value(g.layout.first+j) + 1e-6))
+		if pattern.kind < 0 || n == 0 {
+			continue
+		}
+		if n = p.admits(pattern.kind, min(n, p.repeats(pattern.mix))); n > 0 {
+			p.take(load{pattern.kind, n, pattern.mix})
+		}
+	}
+	return p
+}
+
+// round turns the relaxation into plans of whole machines, and returns the best of them.
+func (g *generator) round() *plan {
+	var best *plan
+	consider := func(p *plan) {
+		if best == nil || p.compare(best, g.worth) < 0 {
+			best = p
+		}
+	}
+	values := g.values()
+	toll := func(kind int) float64 { return g.toll(kind, &g.best) }
+	for _, prefer := range []preference{cheapest, roomiest} {
+		if prefer == roomiest && len(g.layout.budgets) == 0 {
+			continue
+		}
+		for _, from := range []*plan{g.floor(), newPlan(g.in), newPlan(g.in)} {
+			with := values
+			if best != nil && len(from.loads) == 0 {
+				with = g.worth
+			}
+			f := filler{plan: from, values: with, orders: g.in.orders(with), w: g.crew[0], toll: toll}
+			f.run(prefer)
+			consider(f.plan)
+		}
+	}
+	return best
+}

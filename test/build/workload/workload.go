@@ -1,0 +1,163 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workload makes clusters as large as tests and benchmarks want them, from a seed: the same seed gives the same
+// pods, offerings and nodes. It makes objects and never plans. Only _test.go files import it.
+package workload
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
+)
+
+// Kind says what the pods of a workload ask of each other.
+type Kind int
+
+// Kinds in the order in which Mixed deals them out.
+const (
+	Plain Kind = iota
+	Spread
+	Near
+	Apart
+	kinds
+)
+
+// Pending makes the pods of classes workloads, about pods in all, none of which relates to other pods.
+func Pending(seed uint64, pods, classes int) []*corev1.Pod {
+	return pending(seed, pods, classes, func(int) Kind { return Plain })
+}
+
+// Mixed makes pods like Pending. A fifth of the workloads is spread, a fifth has an affinity and a fifth an anti-affinity.
+func Mixed(seed uint64, pods, classes int) []*corev1.Pod {
+	return pending(seed, pods, classes, func(class int) Kind {
+		if kind := Kind(class % 5); kind < kinds {
+			return kind
+		}
+		return Plain
+	})
+}
+
+// pending deals the pods out unevenly, as workloads come: a few have very many replicas.
+func pending(seed uint64, pods, classes int, kindOf func(int) Kind) []*corev1.Pod {
+	r := rand.New(rand.NewPCG(seed, 11))
+	shares, sum := make([]float64, classes), 0.0
+	for c := range shares {
+		shares[c] = math.Exp(r.NormFloat64() * 0.8)
+		sum += shares[c]
+	}
+	all := make([]*corev1.Pod, 0, pods)
+	for c := range classes {
+		replicas := max(1, int(math.Round(float64(pods)*shares[c]/sum)))
+		if c == classes-1 || len(all)+replicas > pods-(classes-1-c) {
+			replicas = max(1, pods-len(all)-(classes-1-c))
+		}
+		all = append(all, replicate(template(r, fmt.Sprintf("w%d", c), kindOf(c), c), replicas)...)
+	}
+	return all
+}
+
+// template makes the pod that a workload's pods are copies of.
+func template(r *rand.Rand, app string, kind Kind, class int) *corev1.Pod {
+	cpu := int64(math.Exp(r.NormFloat64()*0.7+math.Log(300)))/10*10 + 20
+	memory := int64(float64(cpu)*[]float64{1, 2, 4, 8}[r.IntN(4)]*(0.7+0.6*r.Float64())) + 16
+	pod := build.MakePod(app).Label("app", app).
+		CPU(fmt.Sprintf("%dm", min(cpu, 6000))).Memory(fmt.Sprintf("%dMi", min(memory, 24<<10))).
+		Owner("ReplicaSet", app)
+	variant := class / 5 % 4
+	switch kind {
+	case Spread:
+		pod.Spread([]string{corev1.LabelTopologyZone, corev1.LabelHostname}[variant%2], app)
+	case Near:
+		switch variant {
+		case 0: // in the zone of another workload
+			pod.Near(corev1.LabelTopologyZone, fmt.Sprintf("w%d", max(class-2, 0)))
+		default: // all of it in one zone
+			pod.Near(corev1.LabelTopologyZone, app)
+		}
+	case Apart:
+		pod.Apart(corev1.LabelHostname, app)
+		if variant == 3 { // and away from another workload
+			pod.Apart(corev1.LabelHostname, fmt.Sprintf("w%d", max(class-3, 0)))
+		}
+	case Plain, kinds:
+	}
+	return pod.Obj()
+}
+
+// replicate copies what differs between the pods of a workload and shares the rest, as the API machinery does with what it has read.
+func replicate(template *corev1.Pod, replicas int) []*corev1.Pod {
+	pods := make([]*corev1.Pod, replicas)
+	for i := range pods {
+		pod := new(*template)
+		pod.Name = fmt.Sprintf("%s-%d", template.Name, i)
+		pod.UID = types.UID("pod-" + pod.Name)
+		pods[i] = pod
+	}
+	return pods
+}
+
+// Offerings makes count offerings: six families in three datacenters, from 1 to 64 cores, with prices that are nearly linear in size.
+func Offerings(seed uint64, count int) []scheduling.Offering {
+	r := rand.New(rand.NewPCG(seed, 12))
+	families := []struct {
+		name        string
+		perCPU      float64
+		memoryRatio float64
+	}{{"shared", 11, 2}, {"general", 15, 4}, {"compute", 13, 2}, {"memory", 22, 8}, {"storage", 18, 4}, {"burst", 10, 3}}
+	zones := []string{"hel", "ams", "fra"}
+	cores := []int64{1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64}
+	var all []scheduling.Offering
+	for i := 0; len(all) < count; i++ {
+		family, size := families[i/len(cores)%len(families)], cores[i%len(cores)]
+		generation := i / (len(cores) * len(families))
+		memory := max(1, int64(float64(size)*family.memoryRatio))
+		month := float64(size)*family.perCPU*(0.97+0.06*r.Float64()) + 2
+		for z, zone := range zones {
+			if len(all) == count {
+				break
+			}
+			name := fmt.Sprintf("%s-%d-g%d", family.name, size, generation)
+			all = append(all, build.MakeOffering(name, size, memory, month*(1+0.02*float64(z))).Category(family.name).In(zone).Obj())
+		}
+	}
+	return all
+}
+
+// Cluster makes nodes nodes in three zones with podsPerNode running pods each, which are the pods of workloads with 150 pods. About an
+// eighth of each node is free. One workload in a hundred keeps its pods apart.
+func Cluster(seed uint64, nodes, podsPerNode int) snapshot.Objects {
+	r := rand.New(rand.NewPCG(seed, 13))
+	objects := snapshot.Objects{Namespaces: []*corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{
+		Name: "default", Labels: map[string]string{corev1.LabelMetadataName: "default"},
+	}}}}
+	zones := []string{"hel", "ams", "fra"}
+	for n := range nodes {
+		objects.Nodes = append(objects.Nodes, build.MakeNode(fmt.Sprintf("node-%05d", n)).Zone(zones[n%len(zones)]).Allocatable("8", "32Gi", "110").Obj())
+	}
+	const replicas = 150
+	slot := 0 // pods go round the nodes
+	for w := 0; slot < nodes*podsPerNode; w++ {
+		app := fmt.Sprintf("old-%d", w)
+		pod := build.MakePod(app).Label("app", app).CPU(fmt.Sprintf("%dm", 200+r.IntN(65))).Memory(fmt.Sprintf("%dMi", 700+r.IntN(350))).
+			Owner("ReplicaSet", app)
+		if w%100 == 7 {
+			pod.Apart(corev1.LabelHostname, app)
+		}
+		for _, replica := range replicate(pod.Obj(), min(replicas, nodes*podsPerNode-slot)) {
+			replica.Spec.NodeName = objects.Nodes[slot%nodes].Name
+			replica.Status.Phase = corev1.PodRunning
+			objects.Pods = append(objects.Pods, replica)
+			slot++
+		}
+	}
+	return objects
+}
