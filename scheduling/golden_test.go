@@ -16,6 +16,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -85,6 +87,7 @@ type reader struct {
 	groups    []*v1alpha1.NodeGroup
 	usage     []usage
 	offerings []scheduling.Offering
+	scheduler *simulate.Scheduler
 }
 
 func readCase(t *testing.T, path string) scheduling.Input {
@@ -110,7 +113,7 @@ func readCase(t *testing.T, path string) scheduling.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings}
+	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings, Scheduler: r.scheduler}
 	if input.Offerings == nil {
 		input.Offerings = build.Catalogue()
 	}
@@ -165,6 +168,27 @@ func (r *reader) read(kind string, document []byte) error {
 		return into(document, func(c *storagev1.StorageClass) { r.objects.StorageClasses = append(r.objects.StorageClasses, c) })
 	case "CSIDriver":
 		return into(document, func(d *storagev1.CSIDriver) { r.objects.CSIDrivers = append(r.objects.CSIDrivers, d) })
+	case "Namespace":
+		return into(document, func(n *corev1.Namespace) { r.objects.Namespaces = append(r.objects.Namespaces, n) })
+	case "CSINode":
+		return into(document, func(n *storagev1.CSINode) { r.objects.CSINodes = append(r.objects.CSINodes, n) })
+	case "CSIStorageCapacity":
+		return into(document, func(c *storagev1.CSIStorageCapacity) {
+			r.objects.CSIStorageCapacities = append(r.objects.CSIStorageCapacities, c)
+		})
+	case "ResourceClaim":
+		return into(document, func(c *resourceapi.ResourceClaim) {
+			c.Namespace = cmp.Or(c.Namespace, "default")
+			r.objects.ResourceClaims = append(r.objects.ResourceClaims, c)
+		})
+	case "ResourceSlice":
+		return into(document, func(s *resourceapi.ResourceSlice) { r.objects.ResourceSlices = append(r.objects.ResourceSlices, s) })
+	case "DeviceClass":
+		return into(document, func(c *resourceapi.DeviceClass) { r.objects.DeviceClasses = append(r.objects.DeviceClasses, c) })
+	case "KubeSchedulerConfiguration":
+		var err error
+		r.scheduler, err = simulate.ReadScheduler("the golden input", document, nil)
+		return err
 	case "Catalogue":
 		return into(document, r.catalogue)
 	case "Usage":
