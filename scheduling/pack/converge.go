@@ -44,12 +44,13 @@ const (
 	finest        = 1e-4 // how close the upper bounds of the knapsacks have to be in the end
 	pivotsAllowed = 4000 // in one round
 	workAllowed   = 100_000_000
-	workPerItem   = 600_000
+	workPerItem   = 500_000
+	workAtMost    = 600_000_000
 )
 
 // run generates columns until the master is close to the bound, or a part of the work that the problem is worth is done.
 func (g *generator) run(part float64) {
-	end := g.search.work + int64(part*float64(workAllowed+workPerItem*len(g.in.items))*g.search.scale)
+	end := g.search.work + int64(part*float64(min(workAllowed+workPerItem*len(g.in.items), workAtMost))*g.search.scale)
 	g.start()
 	const smoothing = 0.8
 	for range g.search.allow(roundsAllowed) {
@@ -65,17 +66,26 @@ func (g *generator) run(part float64) {
 		if g.closed() {
 			return
 		}
-		if g.extend(&at, answers) > 0 {
-			continue
-		}
-		g.toMoney(&target)
-		answers = g.price(&target, g.nodes(), g.coarse())
-		g.consider(target, answers)
-		if g.closed() || g.extend(&target, answers) == 0 {
+		if g.extend(&at, answers) == 0 && !g.insist(target) {
 			return
 		}
 	}
 	g.pivot()
+}
+
+// insist prices at the master's own duals, with more search each time, until a column is found. It says whether there is one.
+func (g *generator) insist(target duals) bool {
+	for _, nodes := range []int{g.nodes(), g.search.allow(carefulNodes)} {
+		answers := g.price(&target, nodes, g.coarse())
+		g.consider(target, answers)
+		if g.closed() {
+			return false
+		}
+		if g.extend(&target, answers) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // pivot solves the master.
@@ -100,6 +110,9 @@ func (g *generator) nodes() int {
 // closed says whether the master cannot be improved by what matters. The master of items that share rows may be below the true relaxation.
 func (g *generator) closed() bool {
 	z := g.lp.objective() * g.unit
+	if len(g.in.items) <= fewRows {
+		return z-g.bound <= finest*z
+	}
 	return z-g.bound <= closeEnough*z
 }
 

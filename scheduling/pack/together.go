@@ -93,7 +93,7 @@ func (g *generator) atHome(homes []int) *generator {
 	}
 	held := newGenerator(in, g.values(), g.search, exactRows)
 	held.inherit(g)
-	held.run(0.5)
+	held.run(0.1)
 	held.tighten()
 	return held
 }
