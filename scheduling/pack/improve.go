@@ -23,8 +23,8 @@ type improver struct {
 	toll  []float64
 	// tallest is by kind what its most valuable content is worth.
 	tallest []float64
-	rng   *rand.Rand
-	steps int // left
+	rng     *rand.Rand
+	steps   int // left
 
 	list    []int32 // items that are to be placed, in the order of this trial
 	key     []float64
