@@ -24,6 +24,9 @@ const (
 func (p *planner) improve() error {
 	p.refusals = 0
 	for _, step := range []func() error{p.dissolve, p.pair, p.shrinkAll} {
+		if p.input.Stop != nil && p.input.Stop() {
+			return nil
+		}
 		if err := step(); err != nil {
 			return err
 		}

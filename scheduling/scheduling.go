@@ -29,6 +29,9 @@ type Input struct {
 	Promised map[types.NamespacedName]string
 	// SchedulerNames are the schedulers whose pods are planned for; empty: default-scheduler. Pods of others are rejected.
 	SchedulerNames []string
+	// Stop is asked now and then, and ends the search with the best plan so far. It is for an emergency: a plan that it cut short depends
+	// on the speed of the machine. nil never stops.
+	Stop func() bool
 }
 
 // Group is a pool that may grow, with what it already uses of its limits.
