@@ -118,7 +118,7 @@ func Simulated() (*Catalogue, error) {
 		return nil, err
 	}
 	at := simulated.Datacenters[0]
-	result := &Catalogue{Source: "simulated sizes and prices"}
+	result := &Catalogue{Source: "simulated, these are not VPSie's prices"}
 	for _, offer := range simulated.Offers {
 		result.Offerings = append(result.Offerings, scheduling.Offering{
 			ID: fmt.Sprint(offer.ID), Name: offer.Name, Category: category(offer.Name),

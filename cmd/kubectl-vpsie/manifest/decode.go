@@ -215,9 +215,12 @@ func (d *decoded) failYAML(err error) {
 func (d *decoded) failJSON(u unit, err error) {
 	line := u.at.line
 	text := err.Error()
-	if isSyntax, offset := json.SyntaxErrorOffset(err); isSyntax && u.format == inJSON {
+	switch isSyntax, offset := json.SyntaxErrorOffset(err); {
+	case isSyntax && u.format == inJSON:
 		line += bytes.Count(u.text[:min(int(offset), len(u.text))], []byte("\n"))
 		text = "this is no valid JSON: " + text
+	case d.kind == "":
+		text = "this is no object with apiVersion and kind"
 	}
 	d.fail(line, "%s", text)
 }

@@ -70,7 +70,7 @@ func (s *yamlSplitter) take(line []byte) {
 			s.text = append(append(s.text, rest...), '\n')
 			return
 		}
-		s.text = append(s.text, '\n')
+		s.begin++
 		return
 	}
 	if s.inItems && s.takeItem(line) {

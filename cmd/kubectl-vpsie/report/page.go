@@ -63,8 +63,8 @@ type pageNode struct {
 }
 
 type bar struct {
-	Label, Percent string
-	Blocks         []block
+	What, Amount, Percent string
+	Blocks                []block
 }
 
 // block is one pod, or equal ones, in a bar.
@@ -147,8 +147,8 @@ func (n node) card(indexes map[string]int, together bool) pageNode {
 	card := pageNode{
 		Name: n.name, Stage: n.stage.String(), Class: []string{"there", "ordered", "buy"}[n.stage], Offering: cmp.Or(n.offering, "unknown size"),
 		Where: n.datacenter, Pods: len(n.pods),
-		CPU:    bar{Label: fmt.Sprintf("cpu %s of %s", cores(n.used.cpuMilli), cores(n.room.cpuMilli)), Percent: percent(n.used.cpuMilli, n.room.cpuMilli)},
-		Memory: bar{Label: fmt.Sprintf("memory %s of %s", bytes(n.used.memory), bytes(n.room.memory)), Percent: percent(n.used.memory, n.room.memory)},
+		CPU:    bar{What: "cpu", Amount: cores(n.used.cpuMilli) + " of " + cores(n.room.cpuMilli), Percent: percent(n.used.cpuMilli, n.room.cpuMilli)},
+		Memory: bar{What: "memory", Amount: ofBytes(n.used.memory, n.room.memory), Percent: percent(n.used.memory, n.room.memory)},
 	}
 	if n.stage == toBuy {
 		card.Price = n.price.String()
@@ -175,6 +175,15 @@ func (n node) card(indexes map[string]int, together bool) pageNode {
 	}
 	card.Search = strings.ToLower(strings.Join(slices.Compact(search), " "))
 	return card
+}
+
+// ofBytes says the unit once where both have the same.
+func ofBytes(part, whole int64) string {
+	a, b := bytes(part), bytes(whole)
+	if a[len(a)-3:] == b[len(b)-3:] {
+		a = a[:len(a)-len(" GiB")]
+	}
+	return a + " of " + b
 }
 
 func (t tenant) looksLike(o tenant) bool {
