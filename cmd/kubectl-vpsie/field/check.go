@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -155,6 +156,8 @@ func (c *checker) checkScalar(node *yaml.Node, target reflect.Type, path string)
 	case reflect.String:
 		if node.Tag == "!!int" || node.Tag == "!!float" || node.Tag == "!!bool" {
 			c.wrong(node, path, fmt.Sprintf("text: put it in quotes, %q", node.Value))
+		} else if node.Style == 0 && node.Kind == yaml.ScalarNode && slices.Contains(truths(), strings.ToLower(node.Value)) {
+			c.report(node, path, "%s means true or false in YAML, want text: put it in quotes, %q", node.Value, node.Value)
 		} else if node.Kind != yaml.ScalarNode {
 			c.wrong(node, path, "text")
 		}
@@ -177,6 +180,9 @@ func (c *checker) checkScalar(node *yaml.Node, target reflect.Type, path string)
 	default:
 	}
 }
+
+// truths are the words that Kubernetes' YAML takes for true or false, beside those themselves.
+func truths() []string { return []string{"y", "n", "yes", "no", "on", "off"} }
 
 // longest value that a message quotes.
 const quoted = 60

@@ -148,6 +148,10 @@ func TestNamesWhatIsWrong(t *testing.T) {
 			"apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: {app: 1}\nspec: {containers: [{name: m}]}\n",
 			`in:5: Pod "default/a": metadata.labels.app: is the number 1, want text: put it in quotes, "1"`,
 		},
+		"a word that YAML takes for true": {
+			"apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: y}\nspec: {containers: [{name: m}]}\n",
+			`in:3: Pod "default/a": metadata.namespace: y means true or false in YAML, want text: put it in quotes, "y"`,
+		},
 		"a list for an object": {
 			"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n- containers\n", `in:5: Pod "default/a": spec: is a list, want an object`,
 		},
