@@ -92,41 +92,48 @@ func nodes(facts Facts, pods map[types.NamespacedName]*corev1.Pod) []node {
 			placed[placement.Node] = append(placed[placement.Node], tenantOf(pod, planned))
 		}
 	}
+	daemons := daemonPods(facts.Cluster.Objects().DaemonSets)
 	var list []node
 	for _, known := range facts.Cluster.Nodes() {
 		n := node{
 			name: known.Name, offering: known.Labels[corev1.LabelInstanceTypeStable], datacenter: known.Labels[corev1.LabelTopologyZone],
-			group: known.Labels[v1alpha1.NodeGroupLabel], room: sizeOf(known.Status.Allocatable),
+			group: known.Labels[v1alpha1.NodeGroupLabel], room: sizeOf(known.Status.Allocatable), pods: placed[known.Name],
 		}
+		n.pods = append(n.pods, runningOn(facts.Cluster, known.Name, n.pods)...)
 		if facts.Cluster.Planned(known.Name) {
 			n.stage = ordered
+			n.pods = append(n.pods, landed(daemons, known, n.room)...)
 		}
-		here := map[string]bool{}
-		for _, t := range placed[known.Name] {
-			here[t.name] = true
-		}
-		for _, pod := range facts.Cluster.PodsOn(known.Name) {
-			if t := tenantOf(pod, running); !here[t.name] { // a nominated pod is planned for and on its node
-				n.pods = append(n.pods, t)
-			}
-		}
-		n.pods = append(n.pods, placed[known.Name]...)
 		list = append(list, n.settled())
 	}
 	groups := map[string]*v1alpha1.NodeGroup{}
 	for _, group := range facts.Groups {
 		groups[group.NodeGroup.Name] = group.NodeGroup
 	}
-	daemons := daemonPods(facts.Cluster.Objects().DaemonSets)
 	for _, launch := range facts.Plan.Launches {
 		best := launch.Offerings[0]
 		template := scheduling.TemplateNode(groups[launch.Group], best, launch.Name)
 		n := node{
-			name: launch.Name, offering: best.Name, datacenter: cmp.Or(best.DatacenterName, best.Datacenter), group: launch.Group,
+			name: launch.Name, offering: best.Name, datacenter: placeOf(best), group: launch.Group,
 			price: best.Price, stage: toBuy, room: sizeOf(template.Status.Allocatable),
 		}
 		n.pods = append(landed(daemons, template, n.room), placed[launch.Name]...)
 		list = append(list, n.settled())
+	}
+	return list
+}
+
+// runningOn lists the pods that are on a node without the plan. One that is nominated to it counts as planned.
+func runningOn(cluster *snapshot.Snapshot, name string, plannedThere []tenant) []tenant {
+	known := map[string]bool{}
+	for _, t := range plannedThere {
+		known[t.name] = true
+	}
+	var list []tenant
+	for _, pod := range cluster.PodsOn(name) {
+		if t := tenantOf(pod, running); !known[t.name] {
+			list = append(list, t)
+		}
 	}
 	return list
 }
