@@ -10,16 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -37,7 +39,8 @@ type Options struct {
 type Cluster struct {
 	options Options
 	reader  client.Reader
-	missing []string // kinds that the cluster does not know
+	scheme  *runtime.Scheme
+	bare    bool // the cluster does not know our kinds
 }
 
 var _ client.Reader = (*Cluster)(nil)
@@ -65,7 +68,7 @@ func connect(config *rest.Config, options Options, scheme *runtime.Scheme) (*Clu
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
-	return &Cluster{options: options, reader: reader}, nil
+	return &Cluster{options: options, reader: reader, scheme: scheme}, nil
 }
 
 // readOnly refuses every request that could change something.
@@ -78,11 +81,20 @@ func (r readOnly) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(request)
 }
 
-// List lists. A kind that the cluster does not know has no objects.
+// List lists. Of the kinds that not every cluster knows, one that does not has no objects.
 func (c *Cluster) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	err := c.reader.List(ctx, list, options...)
-	if meta.IsNoMatchError(err) {
-		c.missing = append(c.missing, fmt.Sprintf("%T", list))
+	if !meta.IsNoMatchError(err) {
+		return err
+	}
+	kind, unknown := apiutil.GVKForObject(list, c.scheme)
+	switch {
+	case unknown != nil:
+		return unknown
+	case kind.Group == v1alpha1.Group:
+		c.bare = true
+		return nil
+	case kind.Group == resourceapi.GroupName: // Kubernetes has it since 1.34
 		return nil
 	}
 	return err
@@ -94,14 +106,7 @@ func (c *Cluster) Get(ctx context.Context, key client.ObjectKey, object client.O
 }
 
 // Installed says whether the cluster knows NodeGroups. It is known once they were listed.
-func (c *Cluster) Installed() bool {
-	for _, kind := range c.missing {
-		if strings.HasSuffix(kind, ".NodeGroupList") {
-			return false
-		}
-	}
-	return true
-}
+func (c *Cluster) Installed() bool { return !c.bare }
 
 // Offerings asks VPSie what it sells in the cluster's datacenter, with the credentials that the controller uses.
 func (c *Cluster) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
