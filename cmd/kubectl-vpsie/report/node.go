@@ -17,6 +17,7 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/kubernetes/pkg/controller/daemon/util"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -92,7 +93,7 @@ func nodes(facts Facts, pods map[types.NamespacedName]*corev1.Pod) []node {
 			placed[placement.Node] = append(placed[placement.Node], tenantOf(pod, planned))
 		}
 	}
-	daemons := daemonPods(facts.Cluster.Objects().DaemonSets)
+	daemons, tied := daemonPods(facts.Cluster.Objects().DaemonSets), tiedPods(facts.Cluster)
 	var list []node
 	for _, known := range facts.Cluster.Nodes() {
 		n := node{
@@ -100,10 +101,11 @@ func nodes(facts Facts, pods map[types.NamespacedName]*corev1.Pod) []node {
 			group: known.Labels[v1alpha1.NodeGroupLabel], room: sizeOf(known.Status.Allocatable), pods: placed[known.Name],
 		}
 		n.pods = append(n.pods, runningOn(facts.Cluster, known.Name, n.pods)...)
+		awaited := tied[known.Name]
 		if facts.Cluster.Planned(known.Name) {
-			n.stage = ordered
-			n.pods = append(n.pods, landed(daemons, known, n.room)...)
+			n.stage, awaited = ordered, daemons
 		}
+		n.pods = append(n.pods, landed(awaited, known, n.room.less(n.settled().used))...)
 		list = append(list, n.settled())
 	}
 	groups := map[string]*v1alpha1.NodeGroup{}
@@ -166,7 +168,23 @@ func daemonPods(sets []*appsv1.DaemonSet) []*corev1.Pod {
 	return pods
 }
 
-// landed lists the DaemonSet pods that belong on a new node and find room. The plan has charged the node for them; it does not tell which.
+// tiedPods lists, by node, the pods that DaemonSets have made for nodes that are there and that are not bound yet.
+func tiedPods(cluster *snapshot.Snapshot) map[string][]*corev1.Pod {
+	tied := map[string][]*corev1.Pod{}
+	for _, pod := range cluster.Objects().Pods {
+		controller := metav1.GetControllerOfNoCopy(pod)
+		if _, placed := cluster.NodeOf(pod); placed || controller == nil || controller.Kind != "DaemonSet" || pod.DeletionTimestamp != nil ||
+			pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
+			continue
+		}
+		if node, err := util.GetTargetNodeName(pod); err == nil {
+			tied[node] = append(tied[node], pod)
+		}
+	}
+	return tied
+}
+
+// landed lists the DaemonSet pods that belong on a node and find room. The plan has charged the node for them; it does not tell which.
 func landed(daemons []*corev1.Pod, on *corev1.Node, room size) []tenant {
 	var list []tenant
 	var used size
@@ -176,7 +194,9 @@ func landed(daemons []*corev1.Pod, on *corev1.Node, room size) []tenant {
 			return t.Effect != corev1.TaintEffectPreferNoSchedule
 		}, true)
 		t := tenantOf(pod, ofDaemonSet)
-		t.name += "-" + on.Name
+		if pod.UID == "" { // nobody has made it yet
+			t.name += "-" + on.Name
+		}
 		if err == nil && matches && !repelled && room.less(used).holds(t.size) {
 			used.add(t.size)
 			list = append(list, t)

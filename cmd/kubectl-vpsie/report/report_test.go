@@ -19,6 +19,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/controller/daemon/util"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/report"
@@ -49,11 +50,14 @@ func facts(t *testing.T) report.Facts {
 	}
 	pods := []*corev1.Pod{web(0), web(1), web(2), web(3), build.MakePod("huge-<b>").CPU("64").Obj(), build.MakePod("huge-2").CPU("64").Obj()}
 	logs := build.MakeDaemonSet("logs", build.MakePod("logs").CPU("100m").Memory("128Mi")).Obj()
+	awaited := build.MakePod("logs-x1").Namespace(logs.Namespace).Owner("DaemonSet", "logs").CPU("100m").Memory("128Mi").With(func(pod *corev1.Pod) {
+		pod.Spec.Affinity = util.ReplaceDaemonSetPodNodeNameNodeAffinity(nil, "old")
+	}).Obj()
 	elsewhere := build.MakeDaemonSet("gpu", build.MakePod("gpu").CPU("1").NodeSelector("gpu", "yes")).Obj()
 	cluster, err := snapshot.New(snapshot.Objects{
 		Nodes:        []*corev1.Node{build.MakeNode("old").Label(corev1.LabelInstanceTypeStable, "Professional").Obj()},
 		VirtualNodes: []*corev1.Node{build.MakeNode("general-1a2b").Allocatable("2", "4Gi", "110").Obj()},
-		Pods:         append([]*corev1.Pod{build.MakePod("db-0").Namespace("shop").CPU("2").Memory("4Gi").On("old").Obj()}, pods...),
+		Pods:         append([]*corev1.Pod{build.MakePod("db-0").Namespace("shop").CPU("2").Memory("4Gi").On("old").Obj(), awaited}, pods...),
 		DaemonSets:   []*appsv1.DaemonSet{logs, elsewhere},
 	})
 	if err != nil {
