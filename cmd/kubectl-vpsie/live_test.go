@@ -55,10 +55,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	var answer any
 	path := strings.Trim(r.URL.Path, "/")
-	switch {
-	case path == "api":
+	switch path {
+	case "api":
 		answer = metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}
-	case path == "apis":
+	case "apis":
 		answer = s.groups()
 	default:
 		answer = s.find(strings.TrimPrefix(strings.TrimPrefix(path, "apis/"), "api/"))

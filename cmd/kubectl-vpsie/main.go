@@ -50,7 +50,7 @@ type environment struct {
 
 // run runs a command line and returns the exit code.
 func run(ctx context.Context, args []string, env environment) int {
-	root := command(env)
+	root := command(env) //nolint:contextcheck // cobra hands the context on
 	root.SetArgs(args)
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)

@@ -110,8 +110,7 @@ func (c *checker) checkStruct(node *yaml.Node, target reflect.Type, path string)
 
 // collect lists the fields of a struct by their names in JSON.
 func collect(target reflect.Type, fields map[string]reflect.Type) {
-	for i := range target.NumField() {
-		field := target.Field(i)
+	for field := range target.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case name == "" && (field.Anonymous || options == "inline"):

@@ -194,9 +194,9 @@ func (r *reader) diagnose(u unit, d *decoded, cause error) {
 
 // Regular expressions are compiled once.
 var (
-	indexes   = regexp.MustCompile(`\[\d+\]`)                                                             //nolint:gochecknoglobals // a constant in all but name
-	yamlLines = regexp.MustCompile(`line (\d+)(?:: )?`)                                                   //nolint:gochecknoglobals // a constant in all but name
-	yamlNoise = regexp.MustCompile(`^(error converting YAML to JSON: )?(yaml: )?(unmarshal errors:\s*)?`) //nolint:gochecknoglobals // a constant in all but name
+	indexes   = regexp.MustCompile(`\[\d+\]`)
+	yamlLines = regexp.MustCompile(`line (\d+)(?:: )?`)
+	yamlNoise = regexp.MustCompile(`^(error converting YAML to JSON: )?(yaml: )?(unmarshal errors:\s*)?`)
 )
 
 // failYAML puts the file's line in the place of the document's.

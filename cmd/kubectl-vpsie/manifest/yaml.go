@@ -34,18 +34,20 @@ func splitYAML(name string, in *bufio.Reader, use func(unit)) error {
 	s := &yamlSplitter{name: name, in: in, use: use, begin: 1}
 	for {
 		line, err := s.readLine()
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
 		if len(line) > 0 {
 			s.line++
 			s.take(line)
 		}
-		if err != nil {
-			s.endDocument()
-			return nil
+		if last {
+			break
 		}
 	}
+	s.endDocument()
+	return nil
 }
 
 // readLine returns a line with its end, valid until the next call.

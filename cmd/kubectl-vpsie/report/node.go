@@ -47,8 +47,8 @@ func (s stage) String() string { return []string{"there", "on its way", "to buy"
 
 type size struct{ cpuMilli, memory, pods int64 }
 
-func (s *size) add(o size) {
-	s.cpuMilli, s.memory, s.pods = s.cpuMilli+o.cpuMilli, s.memory+o.memory, s.pods+o.pods
+func (s size) plus(o size) size {
+	return size{s.cpuMilli + o.cpuMilli, s.memory + o.memory, s.pods + o.pods}
 }
 
 func (s size) holds(o size) bool {
@@ -141,8 +141,9 @@ func runningOn(cluster *snapshot.Snapshot, name string, plannedThere []tenant) [
 }
 
 func (n node) settled() node {
+	n.used = size{}
 	for _, t := range n.pods {
-		n.used.add(t.size)
+		n.used = n.used.plus(t.size)
 	}
 	slices.SortStableFunc(n.pods, func(a, b tenant) int {
 		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.workload, b.workload), cmp.Compare(a.name, b.name))
@@ -198,7 +199,7 @@ func landed(daemons []*corev1.Pod, on *corev1.Node, room size) []tenant {
 			t.name += "-" + on.Name
 		}
 		if err == nil && matches && !repelled && room.less(used).holds(t.size) {
-			used.add(t.size)
+			used = used.plus(t.size)
 			list = append(list, t)
 		}
 	}
@@ -206,7 +207,7 @@ func landed(daemons []*corev1.Pod, on *corev1.Node, room size) []tenant {
 }
 
 // serial is the end of a name that tells equal pods apart.
-var serial = regexp.MustCompile(`-[0-9]+$`) //nolint:gochecknoglobals // a constant in all but name
+var serial = regexp.MustCompile(`-[0-9]+$`)
 
 // workloadOf names what a pod belongs to: its controller, and above a ReplicaSet the Deployment; else what its labels or its name say.
 func workloadOf(pod *corev1.Pod) string {

@@ -207,8 +207,8 @@ func TestThePageStaysSmall(t *testing.T) {
 	for n := range 1000 {
 		launch.Name = fmt.Sprintf("new-%d", n)
 		launch.Pods = nil
-		for i := range 50 {
-			pod := build.MakePod(fmt.Sprintf("app-%d-%d", i%5, 50*n+i)).CPU("10m").Memory("8Mi").Label("app", fmt.Sprintf("app-%d", i%5)).Obj()
+		for i := range 25 {
+			pod := build.MakePod(fmt.Sprintf("app-%d-%d", i%5, 25*n+i)).CPU("10m").Memory("8Mi").Label("app", fmt.Sprintf("app-%d", i%5)).Obj()
 			f.Pods = append(f.Pods, pod)
 			launch.Pods = append(launch.Pods, key(pod))
 			plan.Placements = append(plan.Placements, scheduling.Placement{Pod: key(pod), Node: launch.Name})
