@@ -74,8 +74,8 @@ build: ## Build every program into bin/.
 	@$(GO_BUILD) programs -buildvcs=false -ldflags="$(LDFLAGS)" -o bin/ ./cmd/...
 
 # Always asked: go itself knows what is up to date, and takes a second to say so.
-.PHONY: bin/sandbox bin/vpsie-autoscaler
-bin/sandbox bin/vpsie-autoscaler:
+.PHONY: bin/sandbox bin/vpsie-autoscaler bin/kubectl-vpsie
+bin/sandbox bin/vpsie-autoscaler bin/kubectl-vpsie:
 	@$(GO_BUILD) $@ -buildvcs=false -ldflags="$(LDFLAGS)" -o $@ ./cmd/$(@F)
 
 .PHONY: control-plane
@@ -85,6 +85,10 @@ control-plane: bin/sandbox ## Build the real etcd, kube-apiserver, scheduler, co
 .PHONY: run
 run: bin/vpsie-autoscaler ## Run the controller here, against the cluster of the current kubeconfig. ARGS=...
 	bin/vpsie-autoscaler $(ARGS)
+
+.PHONY: plan
+plan: bin/kubectl-vpsie ## Plan machines for manifests or for the cluster of the current kubeconfig. ARGS="-f shop.yaml -o html"
+	@bin/kubectl-vpsie plan $(ARGS)
 
 .PHONY: deps
 deps: ## Download the modules of the project and of its tools.

@@ -18,6 +18,9 @@ const pairsTried = 2_000
 // improve makes a finished plan cheaper.
 func (p *planner) improve() error {
 	for _, step := range []func() error{p.dissolve, p.pair, p.shrinkAll} {
+		if p.input.Stop != nil && p.input.Stop() {
+			return nil
+		}
 		if err := step(); err != nil {
 			return err
 		}
