@@ -47,8 +47,9 @@ func TestGolden(t *testing.T) {
 	for _, path := range inputs {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".in.yaml"), func(t *testing.T) {
 			in := readCase(t, path)
-			gangs := len(in.Cluster.Objects().PodGroups) > 0
-			featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.GenericWorkload, gangs)
+			if len(in.Cluster.Objects().PodGroups) > 0 {
+				featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.GenericWorkload, true)
+			}
 			got := render(t, solve(t, in))
 			golden := strings.TrimSuffix(path, ".in.yaml") + ".out.yaml"
 			if *update {

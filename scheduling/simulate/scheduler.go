@@ -5,6 +5,7 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -102,7 +103,7 @@ func pluginSets(points *config.Plugins) map[string]*config.PluginSet {
 	}
 	all := reflect.ValueOf(points).Elem()
 	for i := range all.NumField() {
-		if set, ok := all.Field(i).Addr().Interface().(*config.PluginSet); ok {
+		if set, ok := reflect.TypeAssert[*config.PluginSet](all.Field(i).Addr()); ok {
 			name := all.Type().Field(i).Name
 			sets[strings.ToLower(name[:1])+name[1:]] = set
 		}
@@ -140,9 +141,7 @@ func inimitable(read *config.KubeSchedulerConfiguration) (failures []error) {
 // prune drops plugins that are not compiled in from the extension points that decide nothing about fit, and fails where they do decide.
 func (s *Scheduler) prune() (failures []error) {
 	known := plugins.NewInTreeRegistry()
-	for name, factory := range s.plugins {
-		known[name] = factory
-	}
+	maps.Copy(known, s.plugins)
 	for i := range s.profiles {
 		points := s.profiles[i].Plugins
 		if points == nil {
