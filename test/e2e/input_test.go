@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
@@ -89,6 +91,21 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 	It("minNodes above maxNodes is refused at the door", func(ctx SpecContext) {
 		err := kube.Create(ctx, nodeGroup("upside-down", func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes, ng.Spec.MaxNodes = ptr.To[int32](3), ptr.To[int32](1) }))
 		Expect(err).To(MatchError(ContainSubstring("minNodes must not be greater than maxNodes; lower minNodes or raise maxNodes")))
+	})
+
+	It("a pod too large for every offering is told so, and nothing is bought", func(ctx SpecContext) {
+		before := bought(ctx)
+		Expect(kube.Create(ctx, nodeGroup("vast", nil))).To(Succeed())
+		manifest, err := os.ReadFile(filepath.Join("testdata", "too-large.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		pod := &corev1.Pod{}
+		Expect(yaml.UnmarshalStrict(manifest, pod)).To(Succeed())
+		Expect(kube.Create(ctx, pod)).To(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(notes(ctx, g, "Pod", "too-large", "NotPlanned")).To(And(ContainSubstring("64"), ContainSubstring("largest")))
+		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		Expect(bought(ctx)).To(Equal(before))
+		Expect(kube.Delete(ctx, pod)).To(Succeed())
 	})
 
 	It("a wrong token is named, and a right one works without a restart", func(ctx SpecContext) {
