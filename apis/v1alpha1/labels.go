@@ -102,6 +102,12 @@ const (
 	ConditionDisrupting = "Disrupting"
 )
 
+// Reasons that conditions of several kinds share.
+const (
+	// ReasonClusterMismatch: the NodeGroup names another cluster or project than the one that machines are bought for.
+	ReasonClusterMismatch = "ClusterMismatch"
+)
+
 // CreationReason says what caused a machine to be ordered.
 // +kubebuilder:validation:Enum=provisioning;headroom;min-nodes;replacement;recovery;rebalance;metrics;manual;initial
 type CreationReason string

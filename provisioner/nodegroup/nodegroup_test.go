@@ -106,6 +106,11 @@ func TestConditions(t *testing.T) {
 			cloud: shop(), kind: v1alpha1.ConditionOfferingsFound, want: "False NoOffering: no offering meets the constraints: ",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Offerings = []string{"Gigantic"} },
 		},
+		"another cluster is named, with the one there is": {
+			cloud: cloud{offerings: []scheduling.Offering{{ID: "2", Name: "Professional", Cluster: "c-1", CPUMilli: 4000, MemoryMiB: 8192, Available: true}}}, kind: v1alpha1.ConditionReady,
+			want:   `False ClusterMismatch: spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for, which is "c-1"; set it to that or leave it out`,
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.ClusterID = "nope" },
+		},
 		"an unknown datacenter is named": {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "mars",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Datacenter = "mars" },

@@ -87,6 +87,12 @@ func (r *Reconciler) judgeCloud(ctx context.Context, ng *v1alpha1.NodeGroup) {
 	set(ng, v1alpha1.ConditionCloudReady, metav1.ConditionTrue, reasonCloudReady, "VPSie answers")
 	eligible, reasons := scheduling.EligibleOfferings(ng, offerings)
 	ng.Status.Offerings = int32(len(eligible)) //nolint:gosec // bounded by VPSie's catalogue
+	if len(offerings) > 0 {
+		if elsewhere := scheduling.Elsewhere(ng, offerings[0].Cluster, offerings[0].Project); elsewhere != "" {
+			set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionFalse, v1alpha1.ReasonClusterMismatch, elsewhere)
+			return
+		}
+	}
 	if len(eligible) == 0 {
 		set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionFalse, reasonNoOffering, "no offering meets the constraints: "+strings.Join(reasons, "; "))
 		return

@@ -81,6 +81,15 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		says(ctx, "mars", v1alpha1.ConditionReady, "False NoOffering", "mars")
 	})
 
+	It("another cluster is named, with the one there is, and nothing is bought for it", func(ctx SpecContext) {
+		before := bought(ctx)
+		Expect(kube.Create(ctx, nodeGroup("abroad", func(ng *v1alpha1.NodeGroup) {
+			ng.Spec.MinNodes, ng.Spec.VPSie.ClusterID = ptr.To[int32](1), "nope"
+		}))).To(Succeed())
+		says(ctx, "abroad", v1alpha1.ConditionReady, "False ClusterMismatch", `spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for`)
+		Expect(bought(ctx)).To(Equal(before))
+	})
+
 	It("a NodeGroup without the label says how to add it", func(ctx SpecContext) {
 		ng := nodeGroup("unlabelled", nil)
 		ng.Labels = nil
