@@ -96,7 +96,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if !ng.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, r.remove(ctx, ng, nodes)
 	}
-	if ng.Managed() && !controllerutil.ContainsFinalizer(ng, v1alpha1.NodeGroupFinalizer) {
+	// One that is not managed now and has machines from before must not go without them: nobody would know whose they are.
+	if (ng.Managed() || len(nodes) > 0) && !controllerutil.ContainsFinalizer(ng, v1alpha1.NodeGroupFinalizer) {
 		return reconcile.Result{}, r.addFinalizer(ctx, ng)
 	}
 	before := ng.DeepCopy()
