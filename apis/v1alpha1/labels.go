@@ -102,8 +102,17 @@ const (
 	ConditionDisrupting = "Disrupting"
 )
 
-// Reasons that conditions of several kinds share.
+// Reasons for which nothing is ordered for a VPSieNode before a person changes something, in its condition Launched; the last may also be that
+// of a NodeGroup's condition Ready.
 const (
+	// ReasonNodeGroupMissing: the NodeGroup is not there, or being deleted.
+	ReasonNodeGroupMissing = "NodeGroupMissing"
+	// ReasonNodeGroupNotManaged: the NodeGroup does not carry the label that hands it to the controller.
+	ReasonNodeGroupNotManaged = "NodeGroupNotManaged"
+	// ReasonNodeGroupPaused: the NodeGroup is not to grow now.
+	ReasonNodeGroupPaused = "NodeGroupPaused"
+	// ReasonLimitReached: with this machine the NodeGroup would exceed maxNodes or one of its limits.
+	ReasonLimitReached = "LimitReached"
 	// ReasonClusterMismatch: the NodeGroup names another cluster or project than the one that machines are bought for.
 	ReasonClusterMismatch = "ClusterMismatch"
 )

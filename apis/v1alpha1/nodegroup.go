@@ -331,7 +331,7 @@ type VPSieSettings struct {
 
 // NodeGroupStatus is what the controller last saw of a pool.
 type NodeGroupStatus struct {
-	// nodes is the number of VPSieNodes of this pool that are not Failed.
+	// nodes is the number of VPSieNodes of this pool that are not Failed and for which machines may be ordered.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Nodes int32 `json:"nodes"`

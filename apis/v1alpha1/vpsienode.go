@@ -265,5 +265,22 @@ type Refusal struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Barred says whether nothing is ordered for the VPSieNode before a person changes something about its NodeGroup: it stands for no machine.
+func (n *VPSieNode) Barred() bool {
+	if n.Status.Phase == PhaseFailed || n.Status.Order != nil || n.Status.InstanceID != "" {
+		return false
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type != ConditionLaunched || c.Status != metav1.ConditionFalse {
+			continue
+		}
+		switch c.Reason {
+		case ReasonNodeGroupMissing, ReasonNodeGroupNotManaged, ReasonNodeGroupPaused, ReasonLimitReached, ReasonClusterMismatch:
+			return true
+		}
+	}
+	return false
+}
+
 // GetConditions returns the conditions to read and set.
 func (n *VPSieNode) GetConditions() *[]metav1.Condition { return &n.Status.Conditions }

@@ -65,6 +65,13 @@ func member(name, group string, phase v1alpha1.VPSieNodePhase) *v1alpha1.VPSieNo
 	}
 }
 
+// barred is a VPSieNode that nothing may be ordered for.
+func barred(name string) *v1alpha1.VPSieNode {
+	vn := member(name, "general", v1alpha1.PhasePending)
+	vn.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonLimitReached}}
+	return vn
+}
+
 func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (client.Client, *v1alpha1.NodeGroup) {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -151,7 +158,7 @@ func TestConditions(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	_, ng := reconciled(t, shop(), registry, group(nil),
+	_, ng := reconciled(t, shop(), registry, group(nil), barred("e"),
 		member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseJoining), member("c", "general", v1alpha1.PhaseFailed),
 		member("d", "other", v1alpha1.PhaseReady))
 	type counts struct {
@@ -203,6 +210,13 @@ func TestADeletedPool(t *testing.T) {
 			t.Errorf("%d series are left", got)
 		}
 	})
+}
+
+func TestAPoolThatIsNoLongerOursHoldsOnToItsMachines(t *testing.T) {
+	_, ng := reconciled(t, shop(), prometheus.NewRegistry(), group(func(ng *v1alpha1.NodeGroup) { ng.Labels, ng.Finalizers = nil, nil }), member("a", "general", v1alpha1.PhaseReady))
+	if diff := cmp.Diff([]string{v1alpha1.NodeGroupFinalizer}, ng.Finalizers); diff != "" {
+		t.Errorf("finalizers (-want +got):\n%s", diff)
+	}
 }
 
 func TestAPoolThatIsNotOursGetsNoFinalizer(t *testing.T) {

@@ -38,8 +38,11 @@ func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode) {
 	var cost scheduling.Price
 	for i := range nodes {
 		vn := &nodes[i]
-		if !state.Owned(vn) {
+		if vn.Status.Phase == v1alpha1.PhaseFailed {
 			status.FailedNodes++
+			continue
+		}
+		if !state.Owned(vn) {
 			continue
 		}
 		status.Nodes++

@@ -19,7 +19,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -95,6 +97,30 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		ng.Labels = nil
 		Expect(kube.Create(ctx, ng)).To(Succeed())
 		says(ctx, "unlabelled", v1alpha1.ConditionManaged, "False LabelMissing", "kubectl label nodegroup unlabelled "+v1alpha1.ManagedLabel+"=true")
+	})
+
+	It("a VPSieNode made by hand is ordered only once its NodeGroup is there and wants it", func(ctx SpecContext) {
+		before := bought(ctx)
+		Expect(kube.Create(ctx, &v1alpha1.VPSieNode{
+			ObjectMeta: metav1.ObjectMeta{Name: "by-hand"},
+			Spec: v1alpha1.VPSieNodeSpec{
+				NodeGroup: "later", Datacenter: "hel", CreationReason: v1alpha1.CreatedManually,
+				Offerings: []v1alpha1.OfferingChoice{{ID: "12", Name: "Micro", PricePerHour: "0.0167"}},
+			},
+		})).To(Succeed())
+		launched := func(g Gomega) string {
+			vn := &v1alpha1.VPSieNode{}
+			g.Expect(kube.Get(ctx, client.ObjectKey{Name: "by-hand"}, vn)).To(Succeed())
+			if c := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched); c != nil {
+				return c.Reason + ": " + c.Message
+			}
+			return ""
+		}
+		Eventually(ctx, launched).WithTimeout(soon).WithPolling(poll).Should(HavePrefix("NodeGroupMissing: "))
+		Expect(kube.Create(ctx, nodeGroup("later", func(ng *v1alpha1.NodeGroup) { ng.Spec.MaxNodes = ptr.To[int32](0) }))).To(Succeed())
+		Eventually(ctx, launched).WithTimeout(soon).WithPolling(poll).Should(HavePrefix(`LimitReached: node group "later" is at maxNodes 0`))
+		Expect(bought(ctx)).To(Equal(before))
+		Expect(kube.Delete(ctx, &v1alpha1.VPSieNode{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}})).To(Succeed())
 	})
 
 	It("minNodes above maxNodes is refused at the door", func(ctx SpecContext) {
