@@ -163,6 +163,13 @@ func (r *Reconciler) barredOf(ctx context.Context, group client.Object) []reconc
 	return r.requests(ctx, func(vn *v1alpha1.VPSieNode) bool { return vn.Spec.NodeGroup == group.GetName() && vn.Barred() })
 }
 
+// unanswered returns the VPSieNodes that wait for the cloud, which may be the credentials' fault: those without a machine and those that leave.
+func (r *Reconciler) unanswered(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.requests(ctx, func(vn *v1alpha1.VPSieNode) bool {
+		return !vn.DeletionTimestamp.IsZero() || vn.Status.InstanceID == "" && vn.Status.Phase != v1alpha1.PhaseFailed
+	})
+}
+
 // requests returns one request for each VPSieNode that is wanted.
 func (r *Reconciler) requests(ctx context.Context, wanted func(*v1alpha1.VPSieNode) bool) []reconcile.Request {
 	all, err := r.all(ctx)

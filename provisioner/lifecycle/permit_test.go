@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/samber/lo"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -213,5 +215,37 @@ func TestTwoThatFallBackTogetherShareTheBudget(t *testing.T) {
 	}
 	if choice, why := p.choose(b, ng, all, cloudprovider.Inventory{}); why == nil || !why.final {
 		t.Errorf("the second got %q beyond limits.costPerHour", choice.ID)
+	}
+}
+
+func TestWhoIsLookedAtAgain(t *testing.T) {
+	at := func(name string, change func(*v1alpha1.VPSieNode)) client.Object {
+		vn := vpsieNode()
+		vn.Name, vn.UID = name, types.UID(name)
+		change(vn)
+		return vn
+	}
+	because := func(reason, group string) func(*v1alpha1.VPSieNode) {
+		return func(vn *v1alpha1.VPSieNode) {
+			vn.Spec.NodeGroup = group
+			vn.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: reason}}
+		}
+	}
+	w := newWorld(t,
+		at("barred", because(v1alpha1.ReasonLimitReached, "general")), at("barred-elsewhere", because(v1alpha1.ReasonLimitReached, "other")),
+		at("locked-out", because("Unauthorized", "general")),
+		at("running", func(vn *v1alpha1.VPSieNode) { vn.Status.InstanceID = "x" }),
+		at("leaving", func(vn *v1alpha1.VPSieNode) {
+			vn.Status.InstanceID, vn.DeletionTimestamp = "y", &metav1.Time{Time: noon}
+		}),
+		at("failed", func(vn *v1alpha1.VPSieNode) { vn.Status.Phase = v1alpha1.PhaseFailed }))
+	names := func(requests []reconcile.Request) []string {
+		return lo.Map(requests, func(r reconcile.Request, _ int) string { return r.Name })
+	}
+	if diff := cmp.Diff([]string{"barred"}, names(w.r.barredOf(context.Background(), nodeGroup()))); diff != "" {
+		t.Errorf("when the NodeGroup changes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"barred", "barred-elsewhere", "leaving", "locked-out"}, names(w.r.unanswered(context.Background(), nil))); diff != "" {
+		t.Errorf("when the credentials change (-want +got):\n%s", diff)
 	}
 }

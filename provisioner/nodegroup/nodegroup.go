@@ -182,5 +182,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: vn.Spec.NodeGroup}}}
 	})
-	return ctrl.NewControllerManagedBy(mgr).Named("nodegroup").For(&v1alpha1.NodeGroup{}).Watches(&v1alpha1.VPSieNode{}, group).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("nodegroup").
+		For(&v1alpha1.NodeGroup{}).
+		Watches(&v1alpha1.VPSieNode{}, group).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.every)). // the credentials: the cache holds no other
+		Complete(r)
+}
+
+// every returns all NodeGroups: each says whether VPSie takes the credentials.
+func (r *Reconciler) every(ctx context.Context, _ client.Object) []reconcile.Request {
+	list := &v1alpha1.NodeGroupList{}
+	if err := r.kube.List(ctx, list); err != nil {
+		return nil // each looks again by itself
+	}
+	return lo.Map(list.Items, func(ng v1alpha1.NodeGroup, _ int) reconcile.Request {
+		return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&ng)}
+	})
 }
