@@ -212,6 +212,21 @@ func Owned(vn *v1alpha1.VPSieNode) bool {
 	return vn.Status.Phase != v1alpha1.PhaseFailed && !vn.Barred()
 }
 
+// Failure returns the condition that says why the VPSieNode failed, nil where it did not: the last of those that tell how far it came.
+func Failure(vn *v1alpha1.VPSieNode) *metav1.Condition {
+	if vn.Status.Phase != v1alpha1.PhaseFailed {
+		return nil
+	}
+	var last *metav1.Condition
+	for _, kind := range []string{v1alpha1.ConditionLaunched, v1alpha1.ConditionRegistered, v1alpha1.ConditionInitialized} {
+		c := meta.FindStatusCondition(vn.Status.Conditions, kind)
+		if c != nil && c.Status == metav1.ConditionFalse && (last == nil || c.LastTransitionTime.After(last.LastTransitionTime.Time)) {
+			last = c
+		}
+	}
+	return last
+}
+
 func addUse(group *scheduling.Group, vn *v1alpha1.VPSieNode) {
 	choice := Choice(vn)
 	group.Nodes++

@@ -19,7 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Price/h",type=string,JSONPath=`.status.pricePerHour`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.nodeGroup`,priority=1
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.creationReason`,priority=1
+// +kubebuilder:printcolumn:name="Created-For",type=string,JSONPath=`.spec.creationReason`,priority=1
 // +kubebuilder:printcolumn:name="VPSie-ID",type=string,JSONPath=`.status.instanceID`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters, because a label of the Node holds it; choose a shorter one"
 type VPSieNode struct {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 )
 
 // Reasons of the events on a VPSieNode between its order and its machine.
@@ -126,7 +127,7 @@ func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 		vn.Status.Phase = v1alpha1.PhaseProvisioning
 		vn.Status.Order.State = v1alpha1.OrderAccepted
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonOrdered, fmt.Sprintf("VPSie accepted the order of %s; waiting for the machine to appear", choice.Name))
-		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, choice.PricePerHour)
+		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, priceText(choice.PricePerHour))
 		logger.Info("ordered machine")
 		return nil
 	case cloudprovider.LookFirst:
@@ -288,6 +289,15 @@ func chosen(vn *v1alpha1.VPSieNode) v1alpha1.OfferingChoice {
 		}
 	}
 	return v1alpha1.OfferingChoice{}
+}
+
+// priceText rounds a price, for people.
+func priceText(price v1alpha1.Price) string {
+	parsed, err := scheduling.ParsePrice(price)
+	if err != nil {
+		return string(price)
+	}
+	return parsed.String()
 }
 
 func refusals(vn *v1alpha1.VPSieNode) string {

@@ -102,7 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	before := ng.DeepCopy()
 	count(&ng.Status, nodes)
-	r.judge(ctx, ng)
+	r.judge(ctx, ng, nodes)
 	ng.Status.LowerBoundPerHour = r.bounds.of(ctx, ng)
 	ng.Status.ObservedGeneration = ng.Generation
 	if err := r.save(ctx, before, ng); err != nil {
