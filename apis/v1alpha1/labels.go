@@ -85,6 +85,8 @@ const (
 	ConditionOfferingsFound = "OfferingsFound"
 	// ConditionCloudReady on a NodeGroup says whether VPSie is reachable with valid credentials.
 	ConditionCloudReady = "CloudReady"
+	// ConditionBudgetsRead on a NodeGroup says whether all of spec.disruption.budgets can be read; while one cannot, no node is removed.
+	ConditionBudgetsRead = "BudgetsRead"
 	// ConditionWithinLimits on a NodeGroup is False while a limit keeps it from growing.
 	ConditionWithinLimits = "WithinLimits"
 

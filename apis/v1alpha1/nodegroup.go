@@ -363,7 +363,7 @@ type NodeGroupStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are Managed, CloudReady, OfferingsFound, WithinLimits and Ready.
+	// conditions are Managed, CloudReady, OfferingsFound, BudgetsRead, WithinLimits and Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -186,6 +186,28 @@ func TestConditions(t *testing.T) {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True MachineFailed: 1 VPSieNode failed; the newest is a, OutOfStock: none left; run: kubectl describe vn a",
 			nodes: []client.Object{failedAt("a", 1, "none left")},
 		},
+		"a budget in a time zone that does not exist is named": {
+			cloud: shop(), kind: v1alpha1.ConditionReady,
+			want: `False BudgetUnread: spec.disruption.budgets[1].timeZone: "Mars/Olympus" is not an IANA time zone such as Europe/Berlin: unknown time zone Mars/Olympus; ` +
+				`correct it: until then no node of this NodeGroup is removed`,
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "1"}, {
+					Nodes: "0", Schedule: ptr.To("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Mars/Olympus"),
+				}}
+			},
+		},
+		"a budget whose schedule cannot be read is named": {
+			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: `False BudgetUnread: spec.disruption.budgets[0].schedule: "0 22 * * 9" cannot be read: `,
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Schedule: ptr.To("0 22 * * 9"), Duration: &metav1.Duration{Duration: time.Hour}}}
+			},
+		},
+		"budgets that can be read are in the way of nothing": {
+			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: "True BudgetsRead: all budgets can be read",
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "10%"}, {Nodes: "0", Schedule: ptr.To("@daily"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Europe/Helsinki")}}
+			},
+		},
 		"a paused pool says so": {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Paused: spec.paused is All",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.Paused = v1alpha1.PauseAll },

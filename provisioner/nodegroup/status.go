@@ -31,6 +31,8 @@ const (
 	reasonNoOffering    = "NoOffering"
 	reasonWithinLimits  = "WithinLimits"
 	reasonAtLimit       = "AtLimit"
+	reasonBudgetsRead   = "BudgetsRead"
+	reasonBudgetUnread  = "BudgetUnread"
 	reasonMinNodesUnmet = "MinNodesUnmet"
 	reasonPaused        = "Paused"
 	reasonMachineFailed = "MachineFailed"
@@ -82,6 +84,7 @@ func (r *Reconciler) judge(ctx context.Context, ng *v1alpha1.NodeGroup, nodes []
 	set(ng, v1alpha1.ConditionManaged, metav1.ConditionTrue, reasonManaged, "the controller acts on this NodeGroup")
 	eligible := r.judgeCloud(ctx, ng)
 	short := shortage(ng, nodes, eligible)
+	judgeBudgets(ng)
 	judgeLimits(ng, short)
 	judgeReady(ng, newestFailure(nodes), short)
 }
@@ -113,6 +116,18 @@ func (r *Reconciler) judgeCloud(ctx context.Context, ng *v1alpha1.NodeGroup) []s
 	found := fmt.Sprintf("%s, from %s at %s per hour", counted(len(eligible), "offering"), eligible[0].Name, eligible[0].Price)
 	set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionTrue, reasonFound, strings.Join(append([]string{found}, reasons...), "; "))
 	return eligible
+}
+
+// judgeBudgets names the first budget that cannot be read. Whoever removes nodes reads them in the same way.
+func judgeBudgets(ng *v1alpha1.NodeGroup) {
+	for i, budget := range ng.Spec.Disruption.Budgets {
+		if err := budget.Check(); err != nil {
+			set(ng, v1alpha1.ConditionBudgetsRead, metav1.ConditionFalse, reasonBudgetUnread,
+				fmt.Sprintf("spec.disruption.budgets[%d].%v; correct it: until then no node of this NodeGroup is removed", i, err))
+			return
+		}
+	}
+	set(ng, v1alpha1.ConditionBudgetsRead, metav1.ConditionTrue, reasonBudgetsRead, "all budgets can be read")
 }
 
 // unmet is that the pool has fewer machines than minNodes, and why none is bought.
@@ -198,7 +213,7 @@ func atLimit(ng *v1alpha1.NodeGroup) string {
 
 // judgeReady sums up. A reached limit does not make a pool unready: it works as it was told to.
 func judgeReady(ng *v1alpha1.NodeGroup, failure string, short *unmet) {
-	for _, kind := range []string{v1alpha1.ConditionCloudReady, v1alpha1.ConditionOfferingsFound} {
+	for _, kind := range []string{v1alpha1.ConditionCloudReady, v1alpha1.ConditionOfferingsFound, v1alpha1.ConditionBudgetsRead} {
 		if c := meta.FindStatusCondition(ng.Status.Conditions, kind); c == nil || c.Status != metav1.ConditionTrue {
 			reason, message := "Unknown", kind+" is not known yet"
 			if c != nil {

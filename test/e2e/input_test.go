@@ -123,6 +123,15 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		Expect(kube.Delete(ctx, &v1alpha1.VPSieNode{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}})).To(Succeed())
 	})
 
+	It("a budget in a time zone that does not exist is named", func(ctx SpecContext) {
+		Expect(kube.Create(ctx, nodeGroup("martian", func(ng *v1alpha1.NodeGroup) {
+			ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{
+				Nodes: "0", Schedule: ptr.To("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Mars/Olympus"),
+			}}
+		}))).To(Succeed())
+		says(ctx, "martian", v1alpha1.ConditionReady, "False BudgetUnread", `spec.disruption.budgets[0].timeZone: "Mars/Olympus"`)
+	})
+
 	It("minNodes above maxNodes is refused at the door", func(ctx SpecContext) {
 		err := kube.Create(ctx, nodeGroup("upside-down", func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes, ng.Spec.MaxNodes = ptr.To[int32](3), ptr.To[int32](1) }))
 		Expect(err).To(MatchError(ContainSubstring("minNodes must not be greater than maxNodes; lower minNodes or raise maxNodes")))
