@@ -47,6 +47,8 @@ type Order struct {
 type Inventory struct {
 	Instances []Instance // by ID
 	ReadAt    time.Time  // when the request was sent: what happened later may be missing
+	// Cluster and Project are the identifiers of those that orders are sent for; empty where the cloud does not tell.
+	Cluster, Project string
 }
 
 // Find returns the instance with that identifier.

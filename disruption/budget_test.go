@@ -154,7 +154,7 @@ func TestWindows(t *testing.T) {
 			budget := window("5", tc.schedule, tc.duration, tc.zone)
 			for want, moments := range map[bool][]string{true: tc.open, false: tc.closed} {
 				for _, moment := range moments {
-					if got, err := inForce(budget, at(t, moment)); err != nil || got != want {
+					if got, err := budget.InForce(at(t, moment)); err != nil || got != want {
 						t.Errorf("at %s: in force %t, error %v; want %t", moment, got, err, want)
 					}
 				}

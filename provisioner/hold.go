@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/samber/lo"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -59,11 +57,8 @@ func holdUntil(picture *state.Picture, group string) (until time.Time, why strin
 			continue
 		}
 		failures++
-		for _, kind := range []string{v1alpha1.ConditionLaunched, v1alpha1.ConditionRegistered, v1alpha1.ConditionInitialized} {
-			c := meta.FindStatusCondition(m.VPSieNode.Status.Conditions, kind)
-			if c != nil && c.Status == metav1.ConditionFalse && c.LastTransitionTime.After(newest) {
-				newest, why = c.LastTransitionTime.Time, c.Reason
-			}
+		if c := state.Failure(m.VPSieNode); c != nil && c.LastTransitionTime.After(newest) {
+			newest, why = c.LastTransitionTime.Time, c.Reason
 		}
 	}
 	if failures == 0 {

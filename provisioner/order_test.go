@@ -87,14 +87,14 @@ func TestMinNodes(t *testing.T) {
 			change:   func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes, ng.Spec.MaxNodes = ptr.To[int32](2), ptr.To[int32](2) },
 			machines: []state.Machine{leaving}, want: 1,
 		},
-		"not against the cost limit": {
+		"no more than the cost limit allows": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes = ptr.To[int32](3)
 				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: ptr.To(v1alpha1.Price("0.000000200"))}
 			},
 			want: 2,
 		},
-		"nor against the limits of cpu and memory": {
+		"no more than the limits of cpu and memory allow": {
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes = ptr.To[int32](3)
 				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: new(resource.MustParse("6")), Memory: new(resource.MustParse("8Gi"))}

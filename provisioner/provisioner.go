@@ -20,13 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
-// Offers tells what can be bought.
+// Offers tells what can be bought, and whether anything can.
 type Offers interface {
+	Ready(context.Context) error
 	Offerings(context.Context) ([]scheduling.Offering, error)
 }
 
@@ -71,6 +73,7 @@ type Provisioner struct {
 	expected expectations
 	metrics  *metrics
 	rest     time.Time // no plan is made before
+	outage   string    // why the last plan could buy nothing, in one word; empty when it could
 }
 
 // New returns a Provisioner.
@@ -120,6 +123,11 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) err
 	if outage != nil {
 		offerings, outage = nil, fmt.Errorf("reading the offerings: %w", outage)
 	}
+	return p.provisionFrom(ctx, picture, offerings, outage)
+}
+
+// provisionFrom provisions with these offerings; with none while outage says why.
+func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture, offerings []scheduling.Offering, outage error) error {
 	groups, held := withoutHeld(picture, p.options.Clock.Now())
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
@@ -133,7 +141,14 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) err
 	p.metrics.planned(plan, p.options.Clock.Since(started))
 	orders := ordersOf(plan, picture)
 	orders = append(orders, minNodes(picture, groups, offerings, orders)...)
-	failures := []error{outage}
+	if len(orders) > 0 {
+		// Prices are known for minutes after the credentials were taken back; what is planned on them could only fail.
+		if err := p.offers.Ready(ctx); cloudprovider.ReactionTo(err) == cloudprovider.GiveUp {
+			return p.provisionFrom(ctx, picture, nil, err)
+		}
+	}
+	p.note(ctx, outage)
+	var failures []error
 	var created []order
 	for _, order := range orders {
 		if err := p.create(ctx, order); err != nil {
@@ -149,7 +164,7 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) err
 		reasons, err = whyNot(in, plan, held)
 		failures = append(failures, err)
 	}
-	p.tell(picture, plan, created, reasons)
+	p.tell(picture, plan, created, reasons, outage)
 	if plan.Omitted > 0 {
 		log.FromContext(ctx).Info("left pods out that kube-scheduler's plugins refused in the end", "pods", plan.Omitted)
 	}
@@ -158,6 +173,22 @@ func (p *Provisioner) provision(ctx context.Context, picture *state.Picture) err
 			"costPerHour", plan.Cost.String(), "lowerBoundPerHour", plan.LowerBound.String(), "verified", plan.Verified)
 	}
 	return errors.Join(failures...)
+}
+
+// note logs an outage when it begins, is another, or ends.
+func (p *Provisioner) note(ctx context.Context, outage error) {
+	reason := ""
+	if outage != nil {
+		reason = cloudprovider.ReasonOf(outage)
+	}
+	switch logger := log.FromContext(ctx); {
+	case reason == p.outage:
+	case outage != nil:
+		logger.Info("could not buy anything", "reason", reason, "err", outage.Error())
+	default:
+		logger.Info("could buy again")
+	}
+	p.outage = reason
 }
 
 func podsToPlace(picture *state.Picture, groups []scheduling.Group) []*corev1.Pod {

@@ -87,27 +87,59 @@ func TestNothingIsBoughtTwiceWhileTheWatchesAreBehind(t *testing.T) {
 
 type closed struct{ err error }
 
+func (c *closed) Ready(context.Context) error { return c.err }
+
 func (c *closed) Offerings(context.Context) ([]scheduling.Offering, error) { return nil, c.err }
 
 func TestPodsHearOfAnOutageOnce(t *testing.T) {
 	shut := &closed{}
-	w := newWorld(t, shut, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("1")), onItsWay("general-1", "4"), waiting(build.MakePod("b").CPU("9")))
+	promised, unordered := onItsWay("general-1", "4"), onItsWay("general-2", "8")
+	promised.Annotations = map[string]string{v1alpha1.PodsAnnotation: "default/a"}
+	unordered.Status.Phase = v1alpha1.PhasePending
+	w := newWorld(t, shut, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("1")), promised, waiting(build.MakePod("b").CPU("9")),
+		waiting(build.MakePod("c").CPU("6")), unordered)
 	w.pass(t) // opens the batch
 	var said []string
 	for _, request := range []string{"1", "2"} {
 		shut.err = cloudprovider.Errorf(cloudprovider.TryLater, "ServerError", "VPSie answered 502 (request %s)", request)
 		w.clock.SetTime(w.clock.Now().Add(time.Minute))
-		if _, err := w.Reconcile(context.Background(), reconcile.Request{}); !errors.Is(err, shut.err) {
-			t.Errorf("got error %v, want the outage", err)
+		if result, err := w.Reconcile(context.Background(), reconcile.Request{}); err != nil || result.RequeueAfter <= 0 {
+			t.Errorf("got %+v, %v, want another look and no error: an outage is expected", result, err)
 		}
 		said = w.said.notes
 	}
 	want := []string{
 		"a Planned: waits for VPSieNode general-1, which is on its way",
+		"c NotPlanned: waits for VPSieNode general-2, which cannot be ordered now: reading the offerings: VPSie answered 502 (request 1)",
 		"b NotPlanned: nothing can be bought now: reading the offerings: VPSie answered 502 (request 1)",
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("said (-want +got):\n%s", diff)
+	}
+}
+
+// refused sells from a list that is older than the refusal of its credentials.
+type refused struct {
+	shop
+	err error
+}
+
+func (r *refused) Ready(context.Context) error { return r.err }
+
+func TestNothingIsBoughtWithCredentialsThatAreRefused(t *testing.T) {
+	offers := &refused{shop: shop{offering("1", "Small", 100, true)}}
+	offers.err = cloudprovider.Errorf(cloudprovider.GiveUp, "Unauthorized", `VPSie refuses the token in Secret "kube-system/vpsie-secret"; replace it`)
+	w := newWorld(t, offers, build.MakeNodeGroup("general").MinNodes(1).Obj(), waiting(build.MakePod("a").CPU("1")))
+	want := []string{`a NotPlanned: nothing can be bought now: VPSie refuses the token in Secret "kube-system/vpsie-secret"; replace it`}
+	if diff := cmp.Diff(want, w.plan(t)); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+	if got := machinesOf(t, w); len(got) != 0 {
+		t.Errorf("%d machines, want none", len(got))
+	}
+	offers.err = cloudprovider.Errorf(cloudprovider.TryLater, "ServerError", "VPSie answered 502")
+	if got := w.plan(t); len(got) != 1 || !strings.HasPrefix(got[0], "a Planned: ") || len(machinesOf(t, w)) != 1 {
+		t.Errorf("said %q with %d machines, want one: orders wait for the end of an outage by themselves", got, len(machinesOf(t, w)))
 	}
 }
 

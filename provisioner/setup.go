@@ -35,6 +35,7 @@ func (p *Provisioner) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, everything, builder.WithPredicates(waiting)).
 		Watches(&v1alpha1.NodeGroup{}, everything, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		Watches(&v1alpha1.VPSieNode{}, everything).
+		Watches(&corev1.Secret{}, everything). // the credentials: the cache holds no other
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 1,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),

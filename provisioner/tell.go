@@ -33,7 +33,7 @@ func (t told) forget(pending []*corev1.Pod) {
 }
 
 // tell says to each pod what is coming, or why nothing is.
-func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, reasons map[types.NamespacedName]reason) {
+func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders []order, reasons map[types.NamespacedName]reason, outage error) {
 	byLaunch := lo.KeyBy(orders, func(o order) string { return o.launch.Name })
 	coming := coming(picture)
 	for _, placement := range plan.Placements {
@@ -44,9 +44,12 @@ func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders 
 			offering := o.launch.Offerings[0]
 			p.say(picture.Pod(placement.Pod), machine(o.name), corev1.EventTypeNormal, EventPlanned, o.name,
 				fmt.Sprintf("will run on a new %s at %s per hour in node group %s: VPSieNode %s", offering.Name, offering.Price, o.group.Name, o.name))
-		} else if vn, ordered := coming[placement.Node]; ordered {
-			p.say(picture.Pod(placement.Pod), machine(vn), corev1.EventTypeNormal, EventPlanned, vn,
-				fmt.Sprintf("waits for VPSieNode %s, which is on its way", vn))
+		} else if vn := coming[placement.Node]; vn != nil && outage != nil && !ordered(vn) {
+			p.say(picture.Pod(placement.Pod), machine(vn.Name), corev1.EventTypeWarning, EventNotPlanned, vn.Name+" "+cloudprovider.ReasonOf(outage),
+				fmt.Sprintf("waits for VPSieNode %s, which cannot be ordered now: %v", vn.Name, outage))
+		} else if vn != nil {
+			p.say(picture.Pod(placement.Pod), machine(vn.Name), corev1.EventTypeNormal, EventPlanned, vn.Name,
+				fmt.Sprintf("waits for VPSieNode %s, which is on its way", vn.Name))
 		}
 	}
 	for _, rejection := range plan.Rejections {
@@ -74,14 +77,19 @@ func outageReasons(plan scheduling.Plan, outage error) map[types.NamespacedName]
 }
 
 // coming returns the VPSieNodes of machines that pods cannot be bound to yet, by name in the snapshot.
-func coming(picture *state.Picture) map[string]string {
-	names := map[string]string{}
+func coming(picture *state.Picture) map[string]*v1alpha1.VPSieNode {
+	nodes := map[string]*v1alpha1.VPSieNode{}
 	for _, m := range picture.Machines {
 		if !m.Initialized() {
-			names[m.Name()] = m.VPSieNode.Name
+			nodes[m.Name()] = m.VPSieNode
 		}
 	}
-	return names
+	return nodes
+}
+
+// ordered says whether VPSie may know of the machine.
+func ordered(vn *v1alpha1.VPSieNode) bool {
+	return vn.Status.Phase != "" && vn.Status.Phase != v1alpha1.PhasePending
 }
 
 // machine refers to a VPSieNode.

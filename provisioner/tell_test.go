@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -28,5 +30,20 @@ func TestWhosePodsMachinesAreBoughtFor(t *testing.T) {
 	got := w.plan(t)
 	if len(got) != 2 || !strings.HasPrefix(got[0], "a Planned: ") || got[1] != `b NotPlanned: is for scheduler "default-scheduler"; planned for: mine` {
 		t.Errorf("said %q, want a machine for the pod of the scheduler that was named, and no other", got)
+	}
+}
+
+func TestAPoolOfAnotherClusterBuysNothing(t *testing.T) {
+	here := offering("1", "Small", 100, true)
+	here.Cluster = "c-1"
+	abroad := build.MakeNodeGroup("general").MinNodes(1).With(func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.ClusterID = "nope" }).Obj()
+	w := newWorld(t, shop{here}, abroad, waiting(build.MakePod("a").CPU("1")))
+	want := []string{`a NotPlanned: node group "general" has no offering: spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for, ` +
+		`which is "c-1"; set it to that or leave it out`}
+	if diff := cmp.Diff(want, w.plan(t)); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+	if got := machinesOf(t, w); len(got) != 0 {
+		t.Errorf("%d machines, want none", len(got))
 	}
 }

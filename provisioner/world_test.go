@@ -34,6 +34,8 @@ func (s *said) Eventf(regarding, _ runtime.Object, _, reason, _, _ string, args 
 
 type shop []scheduling.Offering
 
+func (s shop) Ready(context.Context) error { return nil }
+
 func (s shop) Offerings(context.Context) ([]scheduling.Offering, error) { return s, nil }
 
 // world is a Provisioner on a working API server of objects.

@@ -29,7 +29,7 @@ func EligibleOfferings(group *v1alpha1.NodeGroup, offerings []Offering) (eligibl
 	eligible = slices.Clone(offerings)
 	slices.SortFunc(eligible, CompareOfferings)
 	for _, narrow := range []func(*v1alpha1.NodeGroup, []Offering) ([]Offering, []string){
-		inDatacenter, listed, required, largeEnough,
+		inCluster, inDatacenter, listed, required, largeEnough,
 	} {
 		var why []string
 		eligible, why = narrow(group, eligible)
@@ -39,6 +39,33 @@ func EligibleOfferings(group *v1alpha1.NodeGroup, offerings []Offering) (eligibl
 		}
 	}
 	return eligible, reasons
+}
+
+// Elsewhere says why no machine for that cluster and project is one that the group wants: its spec names others. It is empty where the spec
+// names none, or the cloud does not tell for which it works.
+func Elsewhere(group *v1alpha1.NodeGroup, cluster, project string) string {
+	wanted := group.Spec.VPSie
+	switch {
+	case cluster == "":
+		return ""
+	case wanted.ClusterID != "" && !strings.EqualFold(wanted.ClusterID, cluster):
+		return fmt.Sprintf("spec.vpsie.clusterID: %q is not the cluster that machines are bought for, which is %q; set it to that or leave it out",
+			wanted.ClusterID, cluster)
+	case wanted.ProjectID != "" && project == "":
+		return fmt.Sprintf("spec.vpsie.projectID: whether %q is the project of cluster %q is not told by VPSie; leave it out", wanted.ProjectID, cluster)
+	case wanted.ProjectID != "" && !strings.EqualFold(wanted.ProjectID, project):
+		return fmt.Sprintf("spec.vpsie.projectID: %q is not the project of cluster %q, which is %q; set it to that or leave it out",
+			wanted.ProjectID, cluster, project)
+	}
+	return ""
+}
+
+func inCluster(group *v1alpha1.NodeGroup, offerings []Offering) ([]Offering, []string) {
+	kept := filter(offerings, func(o Offering) bool { return Elsewhere(group, o.Cluster, o.Project) == "" })
+	if len(kept) > 0 {
+		return kept, nil
+	}
+	return nil, []string{Elsewhere(group, offerings[0].Cluster, offerings[0].Project)}
 }
 
 func inDatacenter(group *v1alpha1.NodeGroup, offerings []Offering) ([]Offering, []string) {

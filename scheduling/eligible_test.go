@@ -16,6 +16,40 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
 
+func TestOfferingsOfAnotherClusterAreNotEligible(t *testing.T) {
+	told := func(project string) []scheduling.Offering {
+		o := build.MakeOffering("Large", 8, 16, 90).Obj()
+		o.Cluster, o.Project = "c-1", project
+		return []scheduling.Offering{o}
+	}
+	untold := []scheduling.Offering{build.MakeOffering("Large", 8, 16, 90).Obj()}
+	for name, c := range map[string]struct {
+		cluster, project string
+		offerings        []scheduling.Offering
+		why              []string
+	}{
+		"neither is named":                     {"", "", told("7"), nil},
+		"both are named":                       {"C-1", "7", told("7"), nil},
+		"the cloud does not tell":              {"nope", "nope", untold, nil},
+		"another cluster is named":             {"nope", "7", told("7"), []string{`spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for, which is "c-1"; set it to that or leave it out`}},
+		"another project is named":             {"c-1", "8", told("7"), []string{`spec.vpsie.projectID: "8" is not the project of cluster "c-1", which is "7"; set it to that or leave it out`}},
+		"a project is named and none is known": {"", "8", told(""), []string{`spec.vpsie.projectID: whether "8" is the project of cluster "c-1" is not told by VPSie; leave it out`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group := build.MakeNodeGroup("general").With(func(g *v1alpha1.NodeGroup) {
+				g.Spec.VPSie.ClusterID, g.Spec.VPSie.ProjectID = c.cluster, c.project
+			}).Obj()
+			eligible, why := scheduling.EligibleOfferings(group, c.offerings)
+			if diff := cmp.Diff(c.why, why); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+			if (len(eligible) == 0) != (len(c.why) > 0) {
+				t.Errorf("%d offerings are eligible", len(eligible))
+			}
+		})
+	}
+}
+
 func TestEligibleOfferings(t *testing.T) {
 	named := build.MakeOffering("Zeta", 4, 8, 10).In("ams").Obj()
 	named.DatacenterName = "Amsterdam"

@@ -3,13 +3,29 @@
 
 package scheduling
 
-import "github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+import (
+	"fmt"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+)
 
 // Admits says whether the group may have one machine more of that offering: it is not paused, and no limit would be exceeded. It is
 // what plans are bound by too.
 func (g Group) Admits(o Offering) bool {
 	pool := newPool(g)
 	return pool.closed == "" && affords(pool.budget(), drawOf(o), nil)
+}
+
+// Refusal says why the group does not admit one machine more of that offering, empty when it does.
+func (g Group) Refusal(o Offering) string {
+	pool, name := newPool(g), fmt.Sprintf("node group %q", g.NodeGroup.Name)
+	switch {
+	case pool.closed != "":
+		return name + " " + pool.closed
+	case affords(pool.budget(), drawOf(o), nil):
+		return ""
+	}
+	return limitText(&candidate{offering: o, draw: drawOf(o)}, pool, pool.budget(), name)
 }
 
 // With returns the group as it is once it has one machine more of that offering.

@@ -76,11 +76,13 @@ type Offering struct {
 	Zone           string // value of topology.kubernetes.io/zone
 	Region         string // value of topology.kubernetes.io/region
 	Arch           string // kubernetes.io/arch
-	CPUMilli       int64  // sold
-	MemoryMiB      int64  // sold
-	DiskGiB        int64  // sold
-	Price          Price  // per hour
-	Available      bool   // false while it is set aside for lack of stock or quota
+	// Cluster and Project are the identifiers of those that a machine of it would belong to; empty where the cloud does not tell.
+	Cluster, Project string
+	CPUMilli         int64 // sold
+	MemoryMiB        int64 // sold
+	DiskGiB          int64 // sold
+	Price            Price // per hour
+	Available        bool  // false while it is set aside for lack of stock or quota
 	// VisibleMemoryMiB and ReservedCPUMilli correct the template by what registered nodes of this size really show; 0 where none did.
 	VisibleMemoryMiB int64
 	ReservedCPUMilli int64

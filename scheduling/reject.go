@@ -128,7 +128,7 @@ func (p *planner) miss(c, index int, pool *pool) (miss, error) {
 		return !affords(p.budgets[index], p.candidates[i].draw, nil)
 	})
 	if len(affordable) == 0 {
-		return miss{missedByLimit, p.limitText(p.candidates[possible[0]], pool, p.budgets[index], group)}, nil
+		return miss{missedByLimit, limitText(p.candidates[possible[0]], pool, p.budgets[index], group)}, nil
 	}
 	return p.missDynamic(c, affordable, group)
 }
@@ -190,7 +190,7 @@ func (p *planner) sizeText(class *class, index int, group string) string {
 }
 
 // limitText names the limit that keeps the pool from buying the candidate.
-func (p *planner) limitText(c *candidate, pool *pool, budget pack.Vector, group string) string {
+func limitText(c *candidate, pool *pool, budget pack.Vector, group string) string {
 	if budget[ofNodes] < 1 {
 		limit := pool.group.Spec.MaxNodes
 		if limit != nil && int64(*limit) == pool.limits[ofNodes] {

@@ -159,7 +159,7 @@ func NodeName(vn *v1alpha1.VPSieNode) string {
 func standIns(nodes []*corev1.Node, machines []Machine) (real, virtual []*corev1.Node) {
 	replaced := map[string]bool{}
 	for _, m := range machines {
-		if m.Initialized() || !m.VPSieNode.DeletionTimestamp.IsZero() || m.VPSieNode.Status.Phase == v1alpha1.PhaseFailed {
+		if m.Initialized() || !m.VPSieNode.DeletionTimestamp.IsZero() || !Owned(m.VPSieNode) {
 			continue
 		}
 		standIn := scheduling.VirtualNode(m.VPSieNode)
@@ -192,20 +192,40 @@ func (p *Picture) Groups() []scheduling.Group {
 		if !ng.Managed() || !ng.DeletionTimestamp.IsZero() {
 			continue
 		}
-		group := scheduling.Group{NodeGroup: ng}
-		for _, m := range p.Machines {
-			if m.VPSieNode.Spec.NodeGroup == ng.Name && Owned(m.VPSieNode) {
-				addUse(&group, m.VPSieNode)
-			}
-		}
-		groups = append(groups, group)
+		groups = append(groups, Group(ng, lo.Map(p.Machines, func(m Machine, _ int) *v1alpha1.VPSieNode { return m.VPSieNode })))
 	}
 	return groups
 }
 
+// Group returns the pool with what it uses: those of the VPSieNodes that are its.
+func Group(ng *v1alpha1.NodeGroup, nodes []*v1alpha1.VPSieNode) scheduling.Group {
+	group := scheduling.Group{NodeGroup: ng}
+	for _, vn := range nodes {
+		if vn.Spec.NodeGroup == ng.Name && Owned(vn) {
+			addUse(&group, vn)
+		}
+	}
+	return group
+}
+
 // Owned says whether the VPSieNode stands for a machine that is paid for, or may be.
 func Owned(vn *v1alpha1.VPSieNode) bool {
-	return vn.Status.Phase != v1alpha1.PhaseFailed
+	return vn.Status.Phase != v1alpha1.PhaseFailed && !vn.Barred()
+}
+
+// Failure returns the condition that says why the VPSieNode failed, nil where it did not: the last of those that tell how far it came.
+func Failure(vn *v1alpha1.VPSieNode) *metav1.Condition {
+	if vn.Status.Phase != v1alpha1.PhaseFailed {
+		return nil
+	}
+	var last *metav1.Condition
+	for _, kind := range []string{v1alpha1.ConditionLaunched, v1alpha1.ConditionRegistered, v1alpha1.ConditionInitialized} {
+		c := meta.FindStatusCondition(vn.Status.Conditions, kind)
+		if c != nil && c.Status == metav1.ConditionFalse && (last == nil || c.LastTransitionTime.After(last.LastTransitionTime.Time)) {
+			last = c
+		}
+	}
+	return last
 }
 
 func addUse(group *scheduling.Group, vn *v1alpha1.VPSieNode) {

@@ -67,6 +67,11 @@ func joined(initialized metav1.ConditionStatus) func(*v1alpha1.VPSieNode) {
 	}
 }
 
+func barred(vn *v1alpha1.VPSieNode) {
+	vn.Status.Order, vn.Status.InstanceID = nil, ""
+	vn.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNodeGroupNotManaged}}
+}
+
 func node(name, cpu string) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -112,6 +117,9 @@ func TestWhatIsPlannedWith(t *testing.T) {
 		},
 		"a failed machine does not count": {
 			objects: []client.Object{vpsieNode("general-1", v1alpha1.PhaseFailed, nil)}, want: map[string]string{},
+		},
+		"a machine that nothing may be ordered for does not count": {
+			objects: []client.Object{vpsieNode("general-1", v1alpha1.PhasePending, barred)}, want: map[string]string{},
 		},
 		"a machine that is leaving before it joined does not count": {
 			objects: []client.Object{vpsieNode("general-1", v1alpha1.PhaseProvisioning, func(vn *v1alpha1.VPSieNode) {

@@ -85,6 +85,8 @@ const (
 	ConditionOfferingsFound = "OfferingsFound"
 	// ConditionCloudReady on a NodeGroup says whether VPSie is reachable with valid credentials.
 	ConditionCloudReady = "CloudReady"
+	// ConditionBudgetsRead on a NodeGroup says whether all of spec.disruption.budgets can be read; while one cannot, no node is removed.
+	ConditionBudgetsRead = "BudgetsRead"
 	// ConditionWithinLimits on a NodeGroup is False while a limit keeps it from growing.
 	ConditionWithinLimits = "WithinLimits"
 
@@ -100,6 +102,21 @@ const (
 	ConditionConsolidatable = "Consolidatable"
 	// ConditionDisrupting on a VPSieNode: a Disruption is removing it; the message names it.
 	ConditionDisrupting = "Disrupting"
+)
+
+// Reasons for which nothing is ordered for a VPSieNode before a person changes something, in its condition Launched; the last may also be that
+// of a NodeGroup's condition Ready.
+const (
+	// ReasonNodeGroupMissing: the NodeGroup is not there, or being deleted.
+	ReasonNodeGroupMissing = "NodeGroupMissing"
+	// ReasonNodeGroupNotManaged: the NodeGroup does not carry the label that hands it to the controller.
+	ReasonNodeGroupNotManaged = "NodeGroupNotManaged"
+	// ReasonNodeGroupPaused: the NodeGroup is not to grow now.
+	ReasonNodeGroupPaused = "NodeGroupPaused"
+	// ReasonLimitReached: with this machine the NodeGroup would exceed maxNodes or one of its limits.
+	ReasonLimitReached = "LimitReached"
+	// ReasonClusterMismatch: the NodeGroup names another cluster or project than the one that machines are bought for.
+	ReasonClusterMismatch = "ClusterMismatch"
 )
 
 // CreationReason says what caused a machine to be ordered.

@@ -303,12 +303,14 @@ type Headroom struct {
 
 // VPSieSettings say where machines are bought.
 type VPSieSettings struct {
-	// clusterID is VPSie's identifier of this managed cluster. Left out: discovered.
+	// clusterID is VPSie's identifier of this managed cluster. Left out: discovered. Nothing is bought for a NodeGroup that names another
+	// cluster than the one that the controller works on.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ClusterID string `json:"clusterID,omitempty"`
-	// projectID is VPSie's identifier of the project. Left out: the cluster's.
+	// projectID is the number of the cluster's project, as VPSie shows it with the cluster's node groups. Left out: whichever it is. Machines
+	// are always bought in the cluster's project; nothing is bought for a NodeGroup that names another.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -329,7 +331,7 @@ type VPSieSettings struct {
 
 // NodeGroupStatus is what the controller last saw of a pool.
 type NodeGroupStatus struct {
-	// nodes is the number of VPSieNodes of this pool that are not Failed.
+	// nodes is the number of VPSieNodes of this pool that are not Failed and for which machines may be ordered.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Nodes int32 `json:"nodes"`
@@ -361,7 +363,7 @@ type NodeGroupStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are Managed, CloudReady, OfferingsFound, WithinLimits and Ready.
+	// conditions are Managed, CloudReady, OfferingsFound, BudgetsRead, WithinLimits and Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

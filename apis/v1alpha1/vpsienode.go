@@ -19,7 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Price/h",type=string,JSONPath=`.status.pricePerHour`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.nodeGroup`,priority=1
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.creationReason`,priority=1
+// +kubebuilder:printcolumn:name="Created-For",type=string,JSONPath=`.spec.creationReason`,priority=1
 // +kubebuilder:printcolumn:name="VPSie-ID",type=string,JSONPath=`.status.instanceID`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters, because a label of the Node holds it; choose a shorter one"
 type VPSieNode struct {
@@ -263,6 +263,23 @@ type Refusal struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+}
+
+// Barred says whether nothing is ordered for the VPSieNode before a person changes something about its NodeGroup: it stands for no machine.
+func (n *VPSieNode) Barred() bool {
+	if n.Status.Phase == PhaseFailed || n.Status.Order != nil || n.Status.InstanceID != "" {
+		return false
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type != ConditionLaunched || c.Status != metav1.ConditionFalse {
+			continue
+		}
+		switch c.Reason {
+		case ReasonNodeGroupMissing, ReasonNodeGroupNotManaged, ReasonNodeGroupPaused, ReasonLimitReached, ReasonClusterMismatch:
+			return true
+		}
+	}
+	return false
 }
 
 // GetConditions returns the conditions to read and set.

@@ -63,6 +63,9 @@ func (p *Provider) Offerings(ctx context.Context) ([]scheduling.Offering, error)
 		return nil, p.explain("looking for the cluster", err)
 	}
 	offerings, err := p.catalogue.read(ctx, at.datacenter)
+	for i := range offerings {
+		offerings[i].Cluster, offerings[i].Project = at.cluster, at.project
+	}
 	return offerings, p.explain("reading VPSie's offerings", err)
 }
 

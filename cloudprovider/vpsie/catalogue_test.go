@@ -18,7 +18,7 @@ import (
 
 func TestOfferings(t *testing.T) {
 	got, err := newWorld(t, nil).Offerings(t.Context())
-	common := scheduling.Offering{Datacenter: helsinki, DatacenterName: "Helsinki", Zone: helsinki, Region: "helsinki", Arch: "amd64", Available: true}
+	common := scheduling.Offering{Cluster: clusterID, Project: "71128", Datacenter: helsinki, DatacenterName: "Helsinki", Zone: helsinki, Region: "helsinki", Arch: "amd64", Available: true}
 	micro, compute, advanced := common, common, common
 	micro.ID, micro.Name, micro.CPUMilli, micro.MemoryMiB, micro.DiskGiB, micro.Price = "12", "Micro", 1000, 2048, 50, 16_666_667
 	compute.ID, compute.Name, compute.Category = "10", "Compute-M", "compute"

@@ -41,7 +41,7 @@ func (p *Provider) inventory(ctx context.Context) (cloudprovider.Inventory, erro
 		return cloudprovider.Inventory{}, err
 	}
 	p.remember(workers, readAt)
-	inventory := cloudprovider.Inventory{Instances: make([]cloudprovider.Instance, 0, len(workers)), ReadAt: readAt}
+	inventory := cloudprovider.Inventory{Instances: make([]cloudprovider.Instance, 0, len(workers)), ReadAt: readAt, Cluster: at.cluster, Project: at.project}
 	for _, n := range workers {
 		inventory.Instances = append(inventory.Instances, cloudprovider.Instance{
 			ID: n.Identifier, Hostname: strings.ToLower(n.Hostname), IP: address(n.IP),

@@ -27,7 +27,7 @@ func TestInventory(t *testing.T) {
 	)}})
 	w.clock.Step(time.Hour)
 	got, err := w.Inventory(t.Context())
-	want := cloudprovider.Inventory{ReadAt: epoch.Add(time.Hour), Instances: []cloudprovider.Instance{
+	want := cloudprovider.Inventory{ReadAt: epoch.Add(time.Hour), Cluster: clusterID, Project: "71128", Instances: []cloudprovider.Instance{
 		{ID: "a", Hostname: "hel-slave-0003", OfferingIDs: []string{"77"}},
 		{ID: "b", Hostname: "hel-slave-0002", OfferingIDs: []string{"12"}, Deleting: true},
 		{ID: "c", Hostname: "hel-slave-0004", OfferingIDs: []string{"3", "10", "12"}},

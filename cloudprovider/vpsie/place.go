@@ -16,6 +16,7 @@ import (
 // place is where everything happens: one cluster in one datacenter. It never changes once it is known.
 type place struct {
 	cluster    string
+	project    string // number; empty where VPSie does not tell
 	datacenter wire.Datacenter
 }
 
@@ -32,11 +33,15 @@ func (p *Provider) findPlace(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	datacenter, err := p.findDatacenter(ctx, cluster)
+	groups, err := p.client.NodeGroups(ctx, cluster.Identifier)
 	if err != nil {
 		return place{}, err
 	}
-	p.place = &place{cluster: cluster.Identifier, datacenter: datacenter}
+	datacenter, err := p.findDatacenter(ctx, cluster, groups)
+	if err != nil {
+		return place{}, err
+	}
+	p.place = &place{cluster: cluster.Identifier, project: projectOf(groups), datacenter: datacenter}
 	p.options.Logger.Info("Found the cluster in VPSie",
 		"cluster", cluster.Identifier, "name", cluster.Name, "datacenter", datacenter.Identifier, "datacenterName", datacenter.Name)
 	return *p.place, nil
@@ -69,15 +74,12 @@ func (p *Provider) findCluster(ctx context.Context) (wire.Cluster, error) {
 
 // findDatacenter prefers what VPSie says of the cluster; the configured datacenter must not contradict it, since machines
 // come where the cluster is.
-func (p *Provider) findDatacenter(ctx context.Context, cluster wire.Cluster) (wire.Datacenter, error) {
+func (p *Provider) findDatacenter(ctx context.Context, cluster wire.Cluster, groups []wire.NodeGroup) (wire.Datacenter, error) {
 	datacenters, err := p.client.Datacenters(ctx)
 	if err != nil {
 		return wire.Datacenter{}, err
 	}
-	told, err := p.toldDatacenters(ctx, cluster)
-	if err != nil {
-		return wire.Datacenter{}, err
-	}
+	told := toldDatacenters(cluster, groups)
 	fits := func(d wire.Datacenter) bool {
 		return len(told) == 0 && (d.Active || p.options.Datacenter != "") || slices.Contains(told, d.Identifier)
 	}
@@ -106,13 +108,9 @@ func (p *Provider) findDatacenter(ctx context.Context, cluster wire.Cluster) (wi
 }
 
 // toldDatacenters returns the datacenters that VPSie connects with the cluster: its own, else those of its node groups.
-func (p *Provider) toldDatacenters(ctx context.Context, cluster wire.Cluster) ([]string, error) {
+func toldDatacenters(cluster wire.Cluster, groups []wire.NodeGroup) []string {
 	if cluster.Datacenter != "" {
-		return []string{cluster.Datacenter}, nil
-	}
-	groups, err := p.client.NodeGroups(ctx, cluster.Identifier)
-	if err != nil {
-		return nil, err
+		return []string{cluster.Datacenter}
 	}
 	var told []string
 	for _, g := range groups {
@@ -121,7 +119,22 @@ func (p *Provider) toldDatacenters(ctx context.Context, cluster wire.Cluster) ([
 		}
 	}
 	slices.Sort(told)
-	return slices.Compact(told), nil
+	return slices.Compact(told)
+}
+
+// projectOf returns the project that all node groups of the cluster are in, empty where VPSie does not tell one.
+func projectOf(groups []wire.NodeGroup) string {
+	project := ""
+	for _, g := range groups {
+		switch {
+		case g.Deleted || g.Project == "" || g.Project == "0":
+		case project != "" && project != g.Project:
+			return ""
+		default:
+			project = g.Project
+		}
+	}
+	return project
 }
 
 func isCalled(d wire.Datacenter, name string) bool {

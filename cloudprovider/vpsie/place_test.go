@@ -103,6 +103,23 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+func TestTheProjectIsThatOfTheNodeGroups(t *testing.T) {
+	for name, test := range map[string]struct{ groups, want string }{
+		"all in one":                 {`{"id":1,"project_id":71128},{"id":2,"project_id":"71128"}`, "71128"},
+		"some tell none":             {`{"id":1},{"id":2,"project_id":71128},{"id":3,"project_id":0}`, "71128"},
+		"a deleted one does not say": {`{"id":1,"project_id":5,"is_deleted":1},{"id":2,"project_id":71128}`, "71128"},
+		"in two":                     {`{"id":1,"project_id":5},{"id":2,"project_id":71128}`, ""},
+		"there is no group":          {``, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, map[string][]string{groupsList: {`{"error":false,"data":[` + test.groups + `]}`}}, func(o *Options) { o.Datacenter = helsinki })
+			if got, err := w.findPlace(t.Context()); err != nil || got.project != test.want {
+				t.Errorf("project %q, %v, want %q", got.project, err, test.want)
+			}
+		})
+	}
+}
+
 func TestDiscoveryIsRepeatedUntilItSucceeds(t *testing.T) {
 	w := newWorld(t, map[string][]string{clusters: {lost, defaults()[clusters]}})
 	if _, err := w.findPlace(t.Context()); err == nil {

@@ -46,7 +46,7 @@ const (
 	lost         = "lost"
 	badGateway   = "502 <html>bad gateway</html>"
 	noGroups     = `{"error":false,"data":[]}`
-	advancedOnly = `{"error":false,"data":[{"id":70,"group_name":"old","boxsize_id":3,"is_deleted":1},{"id":72,"boxsize_id":3},{"id":71,"group_name":"GRP-Advanced-c745","boxsize_id":3,"dcIdentifier":"` + helsinki + `"}]}`
+	advancedOnly = `{"error":false,"data":[{"id":70,"group_name":"old","boxsize_id":3,"is_deleted":1,"project_id":9},{"id":72,"boxsize_id":3},{"id":71,"group_name":"GRP-Advanced-c745","boxsize_id":3,"project_id":71128,"dcIdentifier":"` + helsinki + `"}]}`
 	bothGroups   = `{"error":false,"data":[{"id":71,"boxsize_id":3,"dcIdentifier":"` + helsinki + `"},{"id":80,"boxsize_id":12}]}`
 )
 

@@ -104,10 +104,7 @@ func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloud
 		)
 	})
 	given := map[types.UID]string{}
-	for _, instance := range inventory.Instances {
-		if _, ok := taken[instance.ID]; ok {
-			continue
-		}
+	for _, instance := range rarestFirst(waiting, taken, inventory) {
 		for _, n := range waiting {
 			if given[n.UID] == "" && mayBe(n, instance) {
 				given[n.UID] = instance.ID
@@ -116,6 +113,27 @@ func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloud
 		}
 	}
 	return given
+}
+
+// rarestFirst returns the machines that belong to nobody, those first that the fewest may have ordered. An order knows the machines that
+// were there before it: were an old machine passed over, those who may have ordered it would take newer ones, and it would stay nobody's
+// while the last order waits for ever.
+func rarestFirst(waiting []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory) []cloudprovider.Instance {
+	var free []cloudprovider.Instance
+	mayHave := map[string]int{}
+	for _, instance := range inventory.Instances {
+		if _, ok := taken[instance.ID]; ok {
+			continue
+		}
+		free = append(free, instance)
+		for _, n := range waiting {
+			if mayBe(n, instance) {
+				mayHave[instance.ID]++
+			}
+		}
+	}
+	slices.SortStableFunc(free, func(a, b cloudprovider.Instance) int { return cmp.Compare(mayHave[a.ID], mayHave[b.ID]) })
+	return free
 }
 
 func urgency(n v1alpha1.VPSieNode) int {

@@ -4,6 +4,10 @@
 package lifecycle
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +83,10 @@ func TestAssign(t *testing.T) {
 			nodes: []v1alpha1.VPSieNode{waiting("a", "2", recorded, 0), waiting("b", "2", accepted, time.Second)}, inventory: instances("x", "y"),
 			want: map[types.UID]string{"b": "x", "a": "y"},
 		},
+		"a machine that only the older order can have is not passed over for a newer one": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 0), waiting("b", "2", accepted, time.Second, "y")}, inventory: instances("x", "y"),
+			want: map[types.UID]string{"a": "y", "b": "x"},
+		},
 		"a failed VPSieNode gets a machine only when no living one waits for it": {
 			nodes: []v1alpha1.VPSieNode{failed(waiting("a", "2", accepted, 0)), waiting("b", "2", unknown, time.Second)}, inventory: instances("x"),
 			want: map[types.UID]string{"b": "x"},
@@ -97,6 +105,49 @@ func TestAssign(t *testing.T) {
 				t.Errorf("assignment (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Orders go out one after another while machines appear out of order and claims come whenever a VPSieNode is looked at. Each order was
+// answered, so at the end each VPSieNode must hold a machine and no machine may be left, which nobody would ever give back.
+func TestAStormOfOrdersLeavesNoMachineToNobody(t *testing.T) {
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		const many = 30
+		c := &claims{held: map[string]claimant{}}
+		var nodes []v1alpha1.VPSieNode
+		var inventory cloudprovider.Inventory
+		var hidden []cloudprovider.Instance // ordered and not listed yet
+		order := func() {
+			name := fmt.Sprintf("n%02d", len(nodes))
+			at := time.Duration(len(nodes)) * time.Second
+			nodes = append(nodes, waiting(name, "2", v1alpha1.OrderAccepted, at, strangers(nodes, inventory)...))
+			id := fmt.Sprintf("%08x", random.Uint32())
+			hidden = append(hidden, cloudprovider.Instance{ID: id, OfferingIDs: []string{"2"}})
+		}
+		appear := func() {
+			i := random.IntN(len(hidden))
+			inventory.Instances = append(inventory.Instances, hidden[i])
+			hidden = slices.Delete(hidden, i, i+1)
+			slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return strings.Compare(a.ID, b.ID) })
+		}
+		look := func(i int) { nodes[i].Status.InstanceID = c.claim(&nodes[i], nodes, inventory) }
+		for len(nodes) < many || len(hidden) > 0 {
+			switch what := random.IntN(3); {
+			case what == 0 && len(nodes) < many:
+				order()
+			case what == 1 && len(hidden) > 0:
+				appear()
+			case what == 2 && len(nodes) > 0:
+				look(random.IntN(len(nodes)))
+			}
+		}
+		for i := range nodes {
+			look(i)
+		}
+		if left := strangers(nodes, inventory); len(left) > 0 {
+			t.Fatalf("seed %d: machines %v belong to nobody", seed, left)
+		}
 	}
 }
 

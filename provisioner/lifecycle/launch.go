@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,10 +20,12 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 )
 
 // Reasons of the events on a VPSieNode between its order and its machine.
 const (
+	EventNotOrdered   = "NotOrdered"   // the NodeGroup does not allow an order, and what to change
 	EventOrdered      = "Ordered"      // VPSie accepted the order
 	EventOrderRefused = "OrderRefused" // VPSie cannot deliver one of the offerings
 	EventOrderUnknown = "OrderUnknown" // the reply was lost; the inventory will tell
@@ -65,10 +68,13 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 	if adopted, err := r.adopt(ctx, vn); err != nil || adopted {
 		return 0, err
 	}
-	choice, ok := nextChoice(vn)
-	if !ok {
+	if len(choices(vn)) == 0 {
 		r.fail(vn, reasonRefused, fmt.Sprintf("VPSie could deliver none of the offerings: %s", refusals(vn)))
 		return 0, nil
+	}
+	group, why, err := r.groupOf(ctx, vn)
+	if why != nil || err != nil {
+		return r.bar(vn, why), err
 	}
 	now := r.options.Clock.Now().Truncate(time.Microsecond)
 	inventory, wait, err := r.inventories.after(ctx, now.Add(-r.options.InventoryInterval))
@@ -87,6 +93,14 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 	if len(seen) > maxSeen {
 		r.fail(vn, "TooManyStrangers", fmt.Sprintf("VPSie lists %d machines that belong to no VPSieNode; with more than %d of them a new one cannot be recognised safely", len(seen), maxSeen))
 		return 0, nil
+	}
+	choice, why := r.permits.choose(vn, group, all, inventory)
+	switch {
+	case why != nil && why.final:
+		r.fail(vn, why.reason, why.message)
+		return 0, nil
+	case why != nil:
+		return r.bar(vn, why), nil
 	}
 	vn.Status.Phase = v1alpha1.PhasePending
 	vn.Status.Order = &v1alpha1.OrderRecord{
@@ -113,7 +127,7 @@ func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 		vn.Status.Phase = v1alpha1.PhaseProvisioning
 		vn.Status.Order.State = v1alpha1.OrderAccepted
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonOrdered, fmt.Sprintf("VPSie accepted the order of %s; waiting for the machine to appear", choice.Name))
-		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, choice.PricePerHour)
+		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, priceText(choice.PricePerHour))
 		logger.Info("ordered machine")
 		return nil
 	case cloudprovider.LookFirst:
@@ -260,14 +274,11 @@ func (r *Reconciler) fail(vn *v1alpha1.VPSieNode, reason, message string) {
 	r.event(vn, corev1.EventTypeWarning, EventFailed, "Launch", "%s: %s", reason, message)
 }
 
-// nextChoice returns the cheapest offering that VPSie has not refused to this VPSieNode.
-func nextChoice(vn *v1alpha1.VPSieNode) (v1alpha1.OfferingChoice, bool) {
-	for _, choice := range vn.Spec.Offerings {
-		if !slices.ContainsFunc(vn.Status.Refusals, func(r v1alpha1.Refusal) bool { return r.Offering == choice.ID }) {
-			return choice, true
-		}
-	}
-	return v1alpha1.OfferingChoice{}, false
+// choices returns the offerings that VPSie has not refused to this VPSieNode, cheapest first.
+func choices(vn *v1alpha1.VPSieNode) []v1alpha1.OfferingChoice {
+	return lo.Filter(vn.Spec.Offerings, func(choice v1alpha1.OfferingChoice, _ int) bool {
+		return !slices.ContainsFunc(vn.Status.Refusals, func(r v1alpha1.Refusal) bool { return r.Offering == choice.ID })
+	})
 }
 
 // chosen returns the offering that is or was ordered.
@@ -278,6 +289,15 @@ func chosen(vn *v1alpha1.VPSieNode) v1alpha1.OfferingChoice {
 		}
 	}
 	return v1alpha1.OfferingChoice{}
+}
+
+// priceText rounds a price, for people.
+func priceText(price v1alpha1.Price) string {
+	parsed, err := scheduling.ParsePrice(price)
+	if err != nil {
+		return string(price)
+	}
+	return parsed.String()
 }
 
 func refusals(vn *v1alpha1.VPSieNode) string {

@@ -23,11 +23,13 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -94,6 +96,7 @@ type Reconciler struct {
 	inventories *inventories
 	claims      *claims
 	sending     *sendings
+	permits     *permits
 	metrics     *metrics
 
 	announcements announcements
@@ -108,6 +111,7 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 		inventories: &inventories{cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m},
 		claims:      &claims{held: map[string]claimant{}},
 		sending:     &sendings{},
+		permits:     &permits{recorded: map[types.UID]string{}},
 	}
 }
 
@@ -267,6 +271,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("lifecycle").
 		For(&v1alpha1.VPSieNode{}).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.owner)).
+		Watches(&v1alpha1.NodeGroup{}, handler.EnqueueRequestsFromMapFunc(r.barredOf), builder.WithPredicates(predicate.Or[client.Object](
+												predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.unanswered)). // the credentials: the cache holds no other
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.options.Workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),

@@ -36,6 +36,7 @@ type cloud struct {
 	releaseIs error
 	keep      bool // a release is accepted and does nothing
 	down      error
+	cluster   string
 }
 
 func (c *cloud) Order(_ context.Context, o cloudprovider.Order) error {
@@ -57,7 +58,7 @@ func (c *cloud) Inventory(context.Context) (cloudprovider.Inventory, error) {
 	if c.down != nil {
 		return cloudprovider.Inventory{}, c.down
 	}
-	return cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now()}, nil
+	return cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now(), Cluster: c.cluster}, nil
 }
 
 func (c *cloud) Release(_ context.Context, id string) error {
@@ -102,6 +103,11 @@ func vpsieNode() *v1alpha1.VPSieNode {
 	}
 }
 
+// nodeGroup is what the VPSieNode belongs to. Every world has it.
+func nodeGroup() *v1alpha1.NodeGroup {
+	return &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "general", UID: "group", Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.ManagedValue}}}
+}
+
 func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -114,7 +120,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	clock := testingclock.NewFakeClock(noon)
 	w := &world{
 		t: t, clock: clock, cloud: &cloud{clock: clock},
-		kube: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.VPSieNode{}).WithObjects(objects...).Build(),
+		kube: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.VPSieNode{}).WithObjects(append(objects, nodeGroup())...).Build(),
 	}
 	w.restart()
 	return w

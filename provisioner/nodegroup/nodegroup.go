@@ -96,12 +96,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if !ng.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, r.remove(ctx, ng, nodes)
 	}
-	if ng.Managed() && !controllerutil.ContainsFinalizer(ng, v1alpha1.NodeGroupFinalizer) {
+	// One that is not managed now and has machines from before must not go without them: nobody would know whose they are.
+	if (ng.Managed() || len(nodes) > 0) && !controllerutil.ContainsFinalizer(ng, v1alpha1.NodeGroupFinalizer) {
 		return reconcile.Result{}, r.addFinalizer(ctx, ng)
 	}
 	before := ng.DeepCopy()
 	count(&ng.Status, nodes)
-	r.judge(ctx, ng)
+	r.judge(ctx, ng, nodes)
 	ng.Status.LowerBoundPerHour = r.bounds.of(ctx, ng)
 	ng.Status.ObservedGeneration = ng.Generation
 	if err := r.save(ctx, before, ng); err != nil {
@@ -181,5 +182,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: vn.Spec.NodeGroup}}}
 	})
-	return ctrl.NewControllerManagedBy(mgr).Named("nodegroup").For(&v1alpha1.NodeGroup{}).Watches(&v1alpha1.VPSieNode{}, group).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("nodegroup").
+		For(&v1alpha1.NodeGroup{}).
+		Watches(&v1alpha1.VPSieNode{}, group).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.every)). // the credentials: the cache holds no other
+		Complete(r)
+}
+
+// every returns all NodeGroups: each says whether VPSie takes the credentials.
+func (r *Reconciler) every(ctx context.Context, _ client.Object) []reconcile.Request {
+	list := &v1alpha1.NodeGroupList{}
+	if err := r.kube.List(ctx, list); err != nil {
+		return nil // each looks again by itself
+	}
+	return lo.Map(list.Items, func(ng v1alpha1.NodeGroup, _ int) reconcile.Request {
+		return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&ng)}
+	})
 }

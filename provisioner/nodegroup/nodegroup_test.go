@@ -7,6 +7,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +46,21 @@ func shop() cloud {
 	}}}
 }
 
+func soldOut() cloud {
+	c := shop()
+	c.offerings[0].Available = false
+	return c
+}
+
+func failedAt(name string, minute int, message string) *v1alpha1.VPSieNode {
+	vn := member(name, "general", v1alpha1.PhaseFailed)
+	vn.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: "OutOfStock", Message: message,
+		LastTransitionTime: metav1.Date(2030, 1, 2, 3, minute, 0, 0, time.UTC),
+	}}
+	return vn
+}
+
 func group(change func(*v1alpha1.NodeGroup)) *v1alpha1.NodeGroup {
 	ng := &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{
 		Name: "general", UID: "ng", Labels: map[string]string{v1alpha1.ManagedLabel: "true"}, Finalizers: []string{v1alpha1.NodeGroupFinalizer},
@@ -63,6 +79,13 @@ func member(name, group string, phase v1alpha1.VPSieNodePhase) *v1alpha1.VPSieNo
 		}}},
 		Status: v1alpha1.VPSieNodeStatus{Phase: phase},
 	}
+}
+
+// barred is a VPSieNode that nothing may be ordered for.
+func barred(name string) *v1alpha1.VPSieNode {
+	vn := member(name, "general", v1alpha1.PhasePending)
+	vn.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonLimitReached}}
+	return vn
 }
 
 func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (client.Client, *v1alpha1.NodeGroup) {
@@ -97,7 +120,7 @@ func TestConditions(t *testing.T) {
 		"a pool that works is Ready": {cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Ready: 0 of 0 machines are ready"},
 		"a pool without the label says how to add it": {
 			cloud: shop(), change: func(ng *v1alpha1.NodeGroup) { ng.Labels = nil }, kind: v1alpha1.ConditionManaged,
-			want: "False LabelMissing: nothing is done for this NodeGroup; run: kubectl label nodegroup general autoscaler.vpsie.com/managed=true",
+			want: "False LabelMissing: nothing is done for this NodeGroup; run: kubectl label nodegroup general autoscaler.vpsie.com/managed=true --overwrite",
 		},
 		"wrong credentials are named": {
 			cloud: cloud{ready: wrong}, kind: v1alpha1.ConditionReady, want: `False Unauthorized: Secret "kube-system/vpsie-secret": VPSie refuses the token`,
@@ -105,6 +128,11 @@ func TestConditions(t *testing.T) {
 		"constraints that no offering meets are named": {
 			cloud: shop(), kind: v1alpha1.ConditionOfferingsFound, want: "False NoOffering: no offering meets the constraints: ",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Offerings = []string{"Gigantic"} },
+		},
+		"another cluster is named, with the one there is": {
+			cloud: cloud{offerings: []scheduling.Offering{{ID: "2", Name: "Professional", Cluster: "c-1", CPUMilli: 4000, MemoryMiB: 8192, Available: true}}}, kind: v1alpha1.ConditionReady,
+			want:   `False ClusterMismatch: spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for, which is "c-1"; set it to that or leave it out`,
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.ClusterID = "nope" },
 		},
 		"an unknown datacenter is named": {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "mars",
@@ -125,6 +153,61 @@ func TestConditions(t *testing.T) {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Ready: 1 of 1 machines are ready",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MaxNodes = ptr.To[int32](1) }, nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady)},
 		},
+		"minNodes that a limit keeps unmet is told": {
+			cloud: shop(), kind: v1alpha1.ConditionWithinLimits,
+			want: `False MinNodesUnmet: 1 of 3 machines that spec.minNodes wants: node group "general" would exceed limits.costPerHour: ` +
+				`0.0667/h of 0.1000/h are in use or planned, and Professional adds 0.0667/h; raise the limit or lower minNodes`,
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes = ptr.To[int32](3)
+				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: ptr.To(v1alpha1.Price("0.1"))}
+			},
+			nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseFailed)},
+		},
+		"minNodes that will be met is not": {
+			cloud: shop(), kind: v1alpha1.ConditionWithinLimits, want: "True WithinLimits: no limit is reached",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](3) },
+		},
+		"minNodes that VPSie has no machine for is told": {
+			cloud: soldOut(), kind: v1alpha1.ConditionReady,
+			want:   "True Ready: 0 of 0 machines are ready; 0 of 1 machine that spec.minNodes wants, and all offerings are set aside for lack of stock or quota",
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = ptr.To[int32](1) },
+		},
+		"an unknown name beside a known one is told": {
+			cloud: shop(), kind: v1alpha1.ConditionOfferingsFound,
+			want:   `True Found: 1 offering, from Professional at 0.0667 per hour; spec.vpsie.offerings: "Profesional" is no offering; valid: Professional`,
+			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Offerings = []string{"Professional", "Profesional"} },
+		},
+		"the newest failure is quoted": {
+			cloud: shop(), kind: v1alpha1.ConditionReady,
+			want:  "True MachineFailed: 2 VPSieNodes failed; the newest is a-new, OutOfStock: none left; run: kubectl describe vn a-new",
+			nodes: []client.Object{failedAt("z-old", 1, "quota"), failedAt("a-new", 2, "none left")},
+		},
+		"one failure is one": {
+			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True MachineFailed: 1 VPSieNode failed; the newest is a, OutOfStock: none left; run: kubectl describe vn a",
+			nodes: []client.Object{failedAt("a", 1, "none left")},
+		},
+		"a budget in a time zone that does not exist is named": {
+			cloud: shop(), kind: v1alpha1.ConditionReady,
+			want: `False BudgetUnread: spec.disruption.budgets[1].timeZone: "Mars/Olympus" is not an IANA time zone such as Europe/Berlin: unknown time zone Mars/Olympus; ` +
+				`correct it: until then no node of this NodeGroup is removed`,
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "1"}, {
+					Nodes: "0", Schedule: ptr.To("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Mars/Olympus"),
+				}}
+			},
+		},
+		"a budget whose schedule cannot be read is named": {
+			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: `False BudgetUnread: spec.disruption.budgets[0].schedule: "0 22 * * 9" cannot be read: `,
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Schedule: ptr.To("0 22 * * 9"), Duration: &metav1.Duration{Duration: time.Hour}}}
+			},
+		},
+		"budgets that can be read are in the way of nothing": {
+			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: "True BudgetsRead: all budgets can be read",
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "10%"}, {Nodes: "0", Schedule: ptr.To("@daily"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Europe/Helsinki")}}
+			},
+		},
 		"a paused pool says so": {
 			cloud: shop(), kind: v1alpha1.ConditionReady, want: "True Paused: spec.paused is All",
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.Paused = v1alpha1.PauseAll },
@@ -144,9 +227,25 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+func TestAPoolThatIsNoLongerOursKeepsNoStaleConditions(t *testing.T) {
+	_, ng := reconciled(t, shop(), prometheus.NewRegistry(), group(func(ng *v1alpha1.NodeGroup) {
+		ng.Labels = nil
+		for _, kind := range []string{v1alpha1.ConditionCloudReady, v1alpha1.ConditionOfferingsFound, v1alpha1.ConditionWithinLimits} {
+			meta.SetStatusCondition(&ng.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Old"})
+		}
+	}))
+	kinds := map[string]bool{}
+	for _, c := range ng.Status.Conditions {
+		kinds[c.Type] = true
+	}
+	if diff := cmp.Diff(map[string]bool{v1alpha1.ConditionManaged: true, v1alpha1.ConditionReady: true}, kinds); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}
+
 func TestCounts(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	_, ng := reconciled(t, shop(), registry, group(nil),
+	_, ng := reconciled(t, shop(), registry, group(nil), barred("e"),
 		member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseJoining), member("c", "general", v1alpha1.PhaseFailed),
 		member("d", "other", v1alpha1.PhaseReady))
 	type counts struct {
@@ -198,6 +297,13 @@ func TestADeletedPool(t *testing.T) {
 			t.Errorf("%d series are left", got)
 		}
 	})
+}
+
+func TestAPoolThatIsNoLongerOursHoldsOnToItsMachines(t *testing.T) {
+	_, ng := reconciled(t, shop(), prometheus.NewRegistry(), group(func(ng *v1alpha1.NodeGroup) { ng.Labels, ng.Finalizers = nil, nil }), member("a", "general", v1alpha1.PhaseReady))
+	if diff := cmp.Diff([]string{v1alpha1.NodeGroupFinalizer}, ng.Finalizers); diff != "" {
+		t.Errorf("finalizers (-want +got):\n%s", diff)
+	}
 }
 
 func TestAPoolThatIsNotOursGetsNoFinalizer(t *testing.T) {

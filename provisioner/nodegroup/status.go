@@ -4,13 +4,17 @@
 package nodegroup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -27,6 +31,9 @@ const (
 	reasonNoOffering    = "NoOffering"
 	reasonWithinLimits  = "WithinLimits"
 	reasonAtLimit       = "AtLimit"
+	reasonBudgetsRead   = "BudgetsRead"
+	reasonBudgetUnread  = "BudgetUnread"
+	reasonMinNodesUnmet = "MinNodesUnmet"
 	reasonPaused        = "Paused"
 	reasonMachineFailed = "MachineFailed"
 )
@@ -38,8 +45,11 @@ func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode) {
 	var cost scheduling.Price
 	for i := range nodes {
 		vn := &nodes[i]
-		if !state.Owned(vn) {
+		if vn.Status.Phase == v1alpha1.PhaseFailed {
 			status.FailedNodes++
+			continue
+		}
+		if !state.Owned(vn) {
 			continue
 		}
 		status.Nodes++
@@ -61,20 +71,26 @@ func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode) {
 }
 
 // judge sets the conditions. The first that is not True is what Ready repeats.
-func (r *Reconciler) judge(ctx context.Context, ng *v1alpha1.NodeGroup) {
+func (r *Reconciler) judge(ctx context.Context, ng *v1alpha1.NodeGroup, nodes []v1alpha1.VPSieNode) {
 	if !ng.Managed() {
-		message := fmt.Sprintf("nothing is done for this NodeGroup; run: kubectl label nodegroup %s %s=%s", ng.Name, v1alpha1.ManagedLabel, v1alpha1.ManagedValue)
+		message := fmt.Sprintf("nothing is done for this NodeGroup; run: kubectl label nodegroup %s %s=%s --overwrite", ng.Name, v1alpha1.ManagedLabel, v1alpha1.ManagedValue)
+		ng.Status.Conditions = slices.DeleteFunc(ng.Status.Conditions, func(c metav1.Condition) bool {
+			return c.Type != v1alpha1.ConditionManaged && c.Type != v1alpha1.ConditionReady // nobody looks at the rest any more
+		})
 		set(ng, v1alpha1.ConditionManaged, metav1.ConditionFalse, reasonLabelMissing, message)
 		set(ng, v1alpha1.ConditionReady, metav1.ConditionFalse, reasonLabelMissing, message)
 		return
 	}
 	set(ng, v1alpha1.ConditionManaged, metav1.ConditionTrue, reasonManaged, "the controller acts on this NodeGroup")
-	r.judgeCloud(ctx, ng)
-	judgeLimits(ng)
-	judgeReady(ng)
+	eligible := r.judgeCloud(ctx, ng)
+	short := shortage(ng, nodes, eligible)
+	judgeBudgets(ng)
+	judgeLimits(ng, short)
+	judgeReady(ng, newestFailure(nodes), short)
 }
 
-func (r *Reconciler) judgeCloud(ctx context.Context, ng *v1alpha1.NodeGroup) {
+// judgeCloud returns the offerings that the pool may buy, none while they are not known.
+func (r *Reconciler) judgeCloud(ctx context.Context, ng *v1alpha1.NodeGroup) []scheduling.Offering {
 	err := r.cloud.Ready(ctx)
 	var offerings []scheduling.Offering
 	if err == nil {
@@ -82,20 +98,84 @@ func (r *Reconciler) judgeCloud(ctx context.Context, ng *v1alpha1.NodeGroup) {
 	}
 	if err != nil {
 		set(ng, v1alpha1.ConditionCloudReady, metav1.ConditionFalse, cloudprovider.ReasonOf(err), err.Error())
-		return // what can be bought is as unknown as before
+		return nil // what can be bought is as unknown as before
 	}
 	set(ng, v1alpha1.ConditionCloudReady, metav1.ConditionTrue, reasonCloudReady, "VPSie answers")
 	eligible, reasons := scheduling.EligibleOfferings(ng, offerings)
 	ng.Status.Offerings = int32(len(eligible)) //nolint:gosec // bounded by VPSie's catalogue
+	if len(offerings) > 0 {
+		if elsewhere := scheduling.Elsewhere(ng, offerings[0].Cluster, offerings[0].Project); elsewhere != "" {
+			set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionFalse, v1alpha1.ReasonClusterMismatch, elsewhere)
+			return nil
+		}
+	}
 	if len(eligible) == 0 {
 		set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionFalse, reasonNoOffering, "no offering meets the constraints: "+strings.Join(reasons, "; "))
-		return
+		return nil
 	}
-	set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionTrue, reasonFound,
-		fmt.Sprintf("%d offerings, from %s at %s per hour", len(eligible), eligible[0].Name, eligible[0].Price))
+	found := fmt.Sprintf("%s, from %s at %s per hour", counted(len(eligible), "offering"), eligible[0].Name, eligible[0].Price)
+	set(ng, v1alpha1.ConditionOfferingsFound, metav1.ConditionTrue, reasonFound, strings.Join(append([]string{found}, reasons...), "; "))
+	return eligible
 }
 
-func judgeLimits(ng *v1alpha1.NodeGroup) {
+// judgeBudgets names the first budget that cannot be read. Whoever removes nodes reads them in the same way.
+func judgeBudgets(ng *v1alpha1.NodeGroup) {
+	for i, budget := range ng.Spec.Disruption.Budgets {
+		if err := budget.Check(); err != nil {
+			set(ng, v1alpha1.ConditionBudgetsRead, metav1.ConditionFalse, reasonBudgetUnread,
+				fmt.Sprintf("spec.disruption.budgets[%d].%v; correct it: until then no node of this NodeGroup is removed", i, err))
+			return
+		}
+	}
+	set(ng, v1alpha1.ConditionBudgetsRead, metav1.ConditionTrue, reasonBudgetsRead, "all budgets can be read")
+}
+
+// unmet is that the pool has fewer machines than minNodes, and why none is bought.
+type unmet struct {
+	text    string // how many there are
+	refusal string // the limit that is in the way; empty where VPSie has none to sell
+}
+
+// shortage returns nil where minNodes is met, or will be: what may be bought is bought without being asked for. A pool that is paused or has no offering
+// says that.
+func shortage(ng *v1alpha1.NodeGroup, nodes []v1alpha1.VPSieNode, eligible []scheduling.Offering) *unmet {
+	least := int(ptr.Deref(ng.Spec.MinNodes, 0))
+	group := state.Group(ng, lo.ToSlicePtr(nodes))
+	have := lo.CountBy(nodes, func(vn v1alpha1.VPSieNode) bool { return state.Owned(&vn) && vn.DeletionTimestamp.IsZero() })
+	if have >= least || len(eligible) == 0 || paused(ng) {
+		return nil
+	}
+	short := &unmet{text: fmt.Sprintf("%d of %s that spec.minNodes wants", have, counted(least, "machine"))}
+	for _, o := range eligible {
+		if !o.Available {
+			continue
+		}
+		refusal := group.Refusal(o)
+		if refusal == "" {
+			return nil
+		}
+		short.refusal = cmp.Or(short.refusal, refusal)
+	}
+	return short
+}
+
+func paused(ng *v1alpha1.NodeGroup) bool {
+	return ng.Spec.Paused == v1alpha1.PauseAll || ng.Spec.Paused == v1alpha1.PauseProvisioning
+}
+
+// counted writes "1 machine" and "2 machines".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func judgeLimits(ng *v1alpha1.NodeGroup, short *unmet) {
+	if short != nil && short.refusal != "" {
+		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonMinNodesUnmet, short.text+": "+short.refusal+"; raise the limit or lower minNodes")
+		return
+	}
 	if reached := atLimit(ng); reached != "" {
 		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonAtLimit, reached+"; raise it to let the pool grow")
 		return
@@ -132,8 +212,8 @@ func atLimit(ng *v1alpha1.NodeGroup) string {
 }
 
 // judgeReady sums up. A reached limit does not make a pool unready: it works as it was told to.
-func judgeReady(ng *v1alpha1.NodeGroup) {
-	for _, kind := range []string{v1alpha1.ConditionCloudReady, v1alpha1.ConditionOfferingsFound} {
+func judgeReady(ng *v1alpha1.NodeGroup, failure string, short *unmet) {
+	for _, kind := range []string{v1alpha1.ConditionCloudReady, v1alpha1.ConditionOfferingsFound, v1alpha1.ConditionBudgetsRead} {
 		if c := meta.FindStatusCondition(ng.Status.Conditions, kind); c == nil || c.Status != metav1.ConditionTrue {
 			reason, message := "Unknown", kind+" is not known yet"
 			if c != nil {
@@ -148,10 +228,30 @@ func judgeReady(ng *v1alpha1.NodeGroup) {
 		return
 	}
 	if ng.Status.FailedNodes > 0 {
-		set(ng, v1alpha1.ConditionReady, metav1.ConditionTrue, reasonMachineFailed, fmt.Sprintf("%d VPSieNodes failed; kubectl get vn shows why", ng.Status.FailedNodes))
+		set(ng, v1alpha1.ConditionReady, metav1.ConditionTrue, reasonMachineFailed, counted(int(ng.Status.FailedNodes), "VPSieNode")+" failed"+failure)
 		return
 	}
-	set(ng, v1alpha1.ConditionReady, metav1.ConditionTrue, reasonReady, fmt.Sprintf("%d of %d machines are ready", ng.Status.ReadyNodes, ng.Status.Nodes))
+	text := fmt.Sprintf("%d of %d machines are ready", ng.Status.ReadyNodes, ng.Status.Nodes)
+	if short != nil && short.refusal == "" {
+		text += "; " + short.text + ", and all offerings are set aside for lack of stock or quota"
+	}
+	set(ng, v1alpha1.ConditionReady, metav1.ConditionTrue, reasonReady, text)
+}
+
+// newestFailure quotes why the newest of the VPSieNodes that failed did, and says where to read on.
+func newestFailure(nodes []v1alpha1.VPSieNode) string {
+	var newest *v1alpha1.VPSieNode
+	var why *metav1.Condition
+	for i := range nodes {
+		c := state.Failure(&nodes[i])
+		if c != nil && (why == nil || c.LastTransitionTime.After(why.LastTransitionTime.Time)) {
+			newest, why = &nodes[i], c
+		}
+	}
+	if why == nil {
+		return ""
+	}
+	return fmt.Sprintf("; the newest is %s, %s: %s; run: kubectl describe vn %s", newest.Name, why.Reason, why.Message, newest.Name)
 }
 
 func readiness(ng *v1alpha1.NodeGroup) metav1.Condition {

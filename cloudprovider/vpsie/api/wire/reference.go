@@ -35,6 +35,7 @@ type NodeGroup struct {
 	Name       string
 	SizeID     int64
 	Datacenter string // identifier
+	Project    string // number; empty where VPSie does not tell
 	Deleted    bool
 }
 
@@ -92,6 +93,7 @@ func (g *NodeGroup) decode(data []byte) error {
 		Name       text   `json:"group_name"`
 		SizeID     number `json:"boxsize_id"`
 		Datacenter text   `json:"dcIdentifier"`
+		Project    text   `json:"project_id"`
 		Deleted    flag   `json:"is_deleted"`
 	}
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -99,7 +101,7 @@ func (g *NodeGroup) decode(data []byte) error {
 	}
 	*g = NodeGroup{
 		ID: w.ID.whole(), Name: string(w.Name), SizeID: w.SizeID.whole(),
-		Datacenter: string(w.Datacenter), Deleted: bool(w.Deleted),
+		Datacenter: string(w.Datacenter), Project: string(w.Project), Deleted: bool(w.Deleted),
 	}
 	if g.ID <= 0 {
 		return missing("a node group", "id")
