@@ -12,38 +12,54 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 )
 
-// choose asks for machines for the pods that are left.
+// choose asks for machines for the pods that are left: evenly over all zones where a spread wants that, and where a budget does not go so
+// far, over the zones that have nodes, which is all that kube-scheduler insists on.
 func (p *planner) choose() []pack.Pattern {
-	packing, loose := p.packing(0)
-	if len(packing.Classes) == 0 {
-		return nil
+	patterns := p.chooseIn(allZones)
+	if len(patterns) == 0 && p.unplaced() > 0 {
+		patterns = p.chooseIn(zonesWithNodes)
 	}
-	solution := pack.Solve(packing, p.effort())
-	// How even a spread over hosts has to be depends on how many hosts there will be.
-	for machines, round := 0, 0; loose && round < roundsOfCounting; round++ {
-		count := 0
-		for _, pattern := range solution.Patterns {
-			count += pattern.Copies
-		}
-		if count == machines {
-			break
-		}
-		machines = count
-		packing, _ = p.packing(machines)
-		solution = pack.Solve(packing, p.effort())
-	}
-	return solution.Patterns
+	return patterns
 }
 
-// roundsOfCounting bounds how often machines are chosen again because their number changed.
-const roundsOfCounting = 3
+// evenness says over which zones a spread over zones is planned.
+type evenness int
+
+const (
+	allZones evenness = iota
+	zonesWithNodes
+)
+
+func (p *planner) chooseIn(even evenness) []pack.Pattern {
+	packing, loose := p.packing(0, even)
+	if len(packing.Classes) == 0 || (even != allZones && len(packing.Spreads) == 0) {
+		return nil
+	}
+	if loose { // how even a spread over hosts has to be depends on how many hosts there will be
+		for machines := 0; ; {
+			count := 0
+			for _, pattern := range pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns {
+				count += pattern.Copies
+			}
+			packing, _ = p.packing(count, even)
+			if machines > 0 || count == 0 {
+				break
+			}
+			machines = count
+		}
+	}
+	return pack.Solve(packing, p.effort()).Patterns
+}
+
+// effortOfCounting is enough to learn about how many machines there will be.
+const effortOfCounting = 3
 
 func (p *problem) effort() pack.Options {
 	return pack.Options{Effort: p.input.Effort, Stop: p.input.Stop}
 }
 
 // packing is the pods that are left, in numbers. Machines is how many are expected, 0 if nobody knows; loose says that it matters.
-func (p *planner) packing(machines int) (packing pack.Problem, loose bool) {
+func (p *planner) packing(machines int, even evenness) (packing pack.Problem, loose bool) {
 	zones := p.zones()
 	packing = pack.Problem{Pools: p.budgets, Machines: p.kinds(zones)}
 	outlooks := make([]ledger.Outlook, len(p.candidates))
@@ -64,7 +80,7 @@ func (p *planner) packing(machines int) (packing pack.Problem, loose bool) {
 	if total == 0 {
 		return pack.Problem{}, false
 	}
-	loose = p.constrain(&packing, zones, machines)
+	loose = p.constrain(&packing, zones, machines, even)
 	return packing, loose
 }
 
@@ -109,7 +125,7 @@ func (p *problem) kinds(zones []string) []pack.Machine {
 func (p *problem) price(c *candidate) Price { return c.offering.Price + p.input.NodeCost }
 
 // constrain tells packing of the constraints between pods that it can heed. The others are heeded when its machines are filled.
-func (p *planner) constrain(packing *pack.Problem, zones []string, machines int) (loose bool) {
+func (p *planner) constrain(packing *pack.Problem, zones []string, machines int, even evenness) (loose bool) {
 	var known []ledger.Constraint
 	together := newUnion(len(p.classes))
 	for c := range p.classes {
@@ -130,7 +146,7 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, machines int)
 				loose = p.evenHosts(packing, constraint, c, machines) || loose
 			} else if constraint.Key == corev1.LabelTopologyZone && !slices.ContainsFunc(known, constraint.Equal) {
 				known = append(known, constraint)
-				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones))
+				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones, even))
 			}
 		}
 		for _, constraint := range p.book.Near(c) {
@@ -171,8 +187,11 @@ func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint,
 	if domains == 0 || least > 0 {
 		// Whether the pods fill every host, or leave one without, which then holds back the others, depends on their number.
 		loose = true
-		if limit = packing.Classes[c].Count; machines > 0 {
-			limit = max((limit+machines-1)/machines, constraint.MaxSkew)
+		switch count := packing.Classes[c].Count; {
+		case machines == 0:
+			limit = count
+		case count >= 2*machines: // so many that each host will have some
+			limit = max((count+machines-1)/machines, constraint.MaxSkew)
 		}
 		if domains > 0 { // the hosts that are there take no more
 			limit = min(limit, least+constraint.MaxSkew)
@@ -187,10 +206,19 @@ func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint,
 
 // evenZones spreads over all zones where machines can be had, also those that have no node yet and that kube-scheduler would not miss:
 // whoever asks for a spread over zones wants more than one.
-func (p *planner) evenZones(constraint ledger.Constraint, zones []string) pack.Spread {
+func (p *planner) evenZones(constraint ledger.Constraint, zones []string, even evenness) pack.Spread {
 	spread := pack.Spread{Classes: constraint.Members, MaxSkew: constraint.MaxSkew, Existing: make([]int, len(zones))}
+	anywhere := false
 	for z, zone := range zones {
-		spread.Existing[z], _ = constraint.Count(zone)
+		count, exists := constraint.Count(zone)
+		if spread.Existing[z] = count; !exists && even == zonesWithNodes {
+			spread.Existing[z] = pack.Absent
+		}
+		anywhere = anywhere || exists
+	}
+	if !anywhere && even == zonesWithNodes && len(zones) > 0 {
+		z, _ := slices.BinarySearch(zones, p.candidates[0].node.Labels[corev1.LabelTopologyZone])
+		spread.Existing[z] = 0
 	}
 	if len(zones) < constraint.MinDomains {
 		spread.Most = constraint.MaxSkew
