@@ -18,6 +18,7 @@ type effort struct {
 	scale float64
 	stop  func() bool
 	steps int
+	work  int64 // arithmetic, about
 }
 
 func newEffort(o Options) *effort {
@@ -36,41 +37,62 @@ func (e *effort) allow(n int) int { return max(1, int(float64(n)*e.scale)) }
 // Bounds of column generation. A round prices every kind of machine once.
 const (
 	roundsAllowed = 150
-	closeEnough   = 5e-4 // of the cost, between the master and the bound
+	closeEnough   = 2e-3 // of the cost, between the master and the bound
 	quickNodes    = 150  // of a search tree while columns are generated
+	firstNodes    = 3    // of one while the duals are nowhere near
 	carefulNodes  = 400  // of one for the final bound
 	finest        = 1e-4 // how close the upper bounds of the knapsacks have to be in the end
 	pivotsAllowed = 4000 // in one round
+	workAllowed   = 10_000_000
+	workPerItem   = 1_300_000
+	workAtMost    = 450_000_000
 )
 
-// run generates columns until the master is close to the bound.
-func (g *generator) run() {
+// run generates columns until the master is close to the bound, or a part of the work that the problem is worth is done.
+func (g *generator) run(part float64) {
+	end := g.search.work + int64(part*float64(min(workAllowed+workPerItem*len(g.in.items), workAtMost))*g.search.scale)
 	g.start()
-	smoothing := 0.8
+	const smoothing = 0.8
 	for range g.search.allow(roundsAllowed) {
-		if g.search.stopped() {
-			return
+		if g.search.work > end || g.search.stopped() {
+			break
 		}
 		g.rounds++
-		g.lp.solve(pivotsAllowed)
+		g.pivot()
 		target := g.master()
 		at := between(target, g.best, smoothing)
-		answers := g.price(&at, quickNodes, g.coarse())
+		answers := g.price(&at, g.nodes(), g.coarse())
 		g.consider(at, answers)
 		if g.closed() {
 			return
 		}
-		if g.extend(&at, answers) > 0 {
-			continue
-		}
-		g.toMoney(&target)
-		answers = g.price(&target, quickNodes, g.coarse())
-		g.consider(target, answers)
-		if g.closed() || g.extend(&target, answers) == 0 {
+		if g.extend(&at, answers) == 0 && !g.insist(target) {
 			return
 		}
 	}
+	g.pivot()
+}
+
+// insist prices at the master's own duals, with more search each time, until a column is found. It says whether there is one.
+func (g *generator) insist(target duals) bool {
+	for _, nodes := range []int{g.nodes(), g.search.allow(carefulNodes)} {
+		answers := g.price(&target, nodes, g.coarse())
+		g.consider(target, answers)
+		if g.closed() {
+			return false
+		}
+		if g.extend(&target, answers) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// pivot solves the master.
+func (g *generator) pivot() {
+	before := g.lp.pivots
 	g.lp.solve(pivotsAllowed)
+	g.search.work += int64(g.lp.pivots-before) * int64(g.lp.rows*g.lp.rows+4000)
 }
 
 // coarse is how exact the knapsacks have to be: a part of the gap that is left to close.
@@ -79,9 +101,18 @@ func (g *generator) coarse() float64 {
 	return math.Min(0.02, math.Max(finest, 0.2*(z-g.bound)/z))
 }
 
+// nodes is how much search a knapsack is worth: little while the gap is wide, because the duals will still change.
+func (g *generator) nodes() int {
+	z := g.lp.objective() * g.unit
+	return min(quickNodes, max(firstNodes, int(quickNodes*0.01*z/math.Max(z-g.bound, 1e-9*z))))
+}
+
 // closed says whether the master cannot be improved by what matters. The master of items that share rows may be below the true relaxation.
 func (g *generator) closed() bool {
 	z := g.lp.objective() * g.unit
+	if len(g.in.items) <= fewRows {
+		return z-g.bound <= finest*z
+	}
 	return z-g.bound <= closeEnough*z
 }
 
@@ -104,52 +135,45 @@ func (g *generator) inherit(from *generator) {
 
 // start puts the first columns and duals into the master: the patterns of a greedy solution, and each item alone.
 func (g *generator) start() {
-	at := duals{rows: make([]float64, g.features.rows), budgets: make([]float64, len(g.layout.budgets))}
-	weight := make([]float64, g.features.rows)
-	for i := range g.in.items {
-		terms := g.features.terms[i]
-		for _, t := range terms {
-			at.rows[t.row] += g.worth[i] / g.unit / t.weight / float64(len(terms))
-			weight[t.row]++
-		}
-	}
+	at := duals{rows: g.features.fit(g.worth), budgets: make([]float64, len(g.layout.budgets))}
 	for r := range at.rows {
-		at.rows[r] /= math.Max(weight[r], 1)
+		at.rows[r] /= g.unit
 	}
 	g.toMoney(&at)
 	g.addShares(at.values)
-	for k := range g.in.kinds {
-		g.alone(k)
-	}
+	g.alone()
 	plan := newPlan(g.in)
 	plan.fill(g.worth, g.crew[0], cheapest)
 	for _, l := range plan.loads {
 		g.addPattern(l.kind, l.mix)
 	}
-	g.consider(at, g.price(&at, quickNodes, g.coarse()))
+	g.consider(at, g.price(&at, firstNodes, g.coarse()))
 	if g.best.rows == nil {
 		g.best = at
 	}
 }
 
-// alone adds the pattern of one item by itself, for items whose cheapest place this kind is.
-func (g *generator) alone(kind int) {
-	k := &g.in.kinds[kind]
-	for position, i := range k.fits {
-		cheapest := true
-		rate := float64(k.price) / float64(k.holds[position])
-		for other := range g.in.kinds {
-			o := &g.in.kinds[other]
-			if other == kind || !o.set.has(int(i)) || o.most > 0 {
-				continue
-			}
-			if otherRate := float64(o.price) / float64(g.in.items[i].most(o.room)); otherRate < rate || (otherRate == rate && other < kind) {
-				cheapest = false
-				break
+// alone adds for each item the pattern of nothing else, on the kind where that is cheapest.
+func (g *generator) alone() {
+	type place struct {
+		kind  int
+		count int32
+		rate  float64
+	}
+	best := make([]place, len(g.in.items))
+	for k := range g.in.kinds {
+		kind := &g.in.kinds[k]
+		for position, i := range kind.fits {
+			count := kind.holds[position]
+			rate := float64(kind.price) / float64(count)
+			if kind.most == 0 && (best[i].count == 0 || rate < best[i].rate) {
+				best[i] = place{k, count, rate}
 			}
 		}
-		if cheapest && k.most == 0 {
-			g.addPattern(kind, []portion{{i, k.holds[position]}})
+	}
+	for i, p := range best {
+		if p.count > 0 {
+			g.addPattern(p.kind, []portion{{int32(i), p.count}})
 		}
 	}
 }
@@ -175,6 +199,10 @@ func (g *generator) price(at *duals, nodes int, close float64) []priced {
 		})
 	}
 	group.Wait()
+	for _, w := range g.crew {
+		g.search.work += w.k.work
+		w.k.work = 0
+	}
 	g.search.steps += len(answers)
 	return answers
 }
@@ -199,17 +227,16 @@ func (g *generator) extend(at *duals, answers []priced) int {
 }
 
 // consider computes the bound at the given duals and keeps it if it is the best.
-func (g *generator) consider(at duals, answers []priced) bool {
+func (g *generator) consider(at duals, answers []priced) {
 	uppers := make([]float64, len(answers))
 	for k := range answers {
 		uppers[k] = answers[k].upper
 	}
 	bound := g.in.dualBound(at.values, uppers, func(kind int) float64 { return g.toll(kind, &at) }, g.spent(&at))
 	if g.best.rows != nil && bound <= g.bound {
-		return false
+		return
 	}
 	g.best, g.bound = at, bound
-	return true
 }
 
 // spent is what the budgets are worth in full at the duals.

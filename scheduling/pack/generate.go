@@ -59,11 +59,11 @@ type duals struct {
 	values  []float64 // by item
 }
 
-// fewRows bounds how many limited kinds have a row. The bound needs none; without them the master uses such machines too often.
-const fewRows = 200
+// limitedRows bounds how many limited kinds have a row. The bound needs none; without them the master uses such machines too often.
+const limitedRows = 200
 
-func newGenerator(in *instance, worth []float64, search *effort) *generator {
-	g := &generator{in: in, search: search, worth: worth, unit: math.MaxFloat64, features: in.features(worth)}
+func newGenerator(in *instance, worth []float64, search *effort, exact int) *generator {
+	g := &generator{in: in, search: search, worth: worth, unit: math.MaxFloat64, features: in.features(worth, exact)}
 	for k := range in.kinds {
 		if price := float64(in.kinds[k].price); price > 0 {
 			g.unit = math.Min(g.unit, price)
@@ -101,7 +101,7 @@ func (g *generator) arrange() {
 	l.row = make([]int, len(in.kinds))
 	for k := range in.kinds {
 		l.row[k] = -1
-		if in.kinds[k].most > 0 && len(l.few) < fewRows {
+		if in.kinds[k].most > 0 && len(l.few) < limitedRows {
 			l.row[k] = l.few0 + len(l.few)
 			l.few = append(l.few, k)
 		}
@@ -111,7 +111,7 @@ func (g *generator) arrange() {
 		if in.shares[s].count == 0 {
 			continue
 		}
-		if len(in.items) > exactRows && len(l.groups) > 0 {
+		if g.features.rows < len(in.items) && len(l.groups) > 0 {
 			l.groups[0] = append(l.groups[0], s)
 		} else {
 			l.groups = append(l.groups, []int{s})

@@ -120,14 +120,24 @@ func Solve(p Problem, o Options) Solution {
 	return solution
 }
 
-// relaxed solves the relaxation of a problem. It returns nil where nothing can be placed.
+// relaxed solves the relaxation of a problem, first with items that share rows, which says quickly where to search. It returns nil where
+// nothing can be placed.
 func relaxed(p *Problem, search *effort) *generator {
 	in := newInstance(p, nil)
 	if len(in.items) == 0 || len(in.kinds) == 0 {
 		return nil
 	}
-	g := newGenerator(in, in.fluid(), search)
-	g.run()
+	g := newGenerator(in, in.fluid(), search, fewRows)
+	g.run(1)
+	if g.features.rows < len(in.items) && len(in.items) <= exactRows {
+		first := g
+		g = newGenerator(in, first.values(), search, exactRows)
+		g.inherit(first)
+		g.run(1)
+		if first.bound > g.bound {
+			g.bound = first.bound // the duals of the exact master are the better values all the same
+		}
+	}
 	g.tighten()
 	return g
 }

@@ -153,7 +153,10 @@ type filler struct {
 	w      *pricing
 	offers []offer
 	toll   func(int) float64
-	end    *plan // the cheapest finish so far
+	// pricers, where there are any, fill the kinds that are worth their price by a knapsack instead of by the orders.
+	pricers []pricer
+	hot     []bool
+	end     *plan // the cheapest finish so far
 }
 
 func (f *filler) run(prefer preference) {
@@ -207,10 +210,14 @@ func (f *filler) renew(o *offer) {
 		o.price += f.toll(o.kind)
 	}
 	var best []portion
+	if f.pricers != nil && f.hot[o.kind] {
+		answer := f.w.best(&f.pricers[o.kind], o.kind, question{values: f.values, left: f.left, nodes: 5, close: 1e-3})
+		best, o.value = answer.mix, answer.value
+	}
 	for _, order := range f.orders {
 		mix, value := f.w.pour(o.kind, order, f.left, f.values)
 		if value > o.value {
-			best, o.value = append(best[:0], mix...), value
+			best, o.value = slices.Clone(mix), value
 		}
 	}
 	o.mix = best

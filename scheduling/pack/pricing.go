@@ -4,6 +4,7 @@
 package pack
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -40,11 +41,15 @@ type pricing struct {
 	spare []int   // by limit of the problem
 	mix   []portion
 	tree  tree
+	pinch []float64
 }
 
 func newPricing(in *instance) *pricing {
 	w := &pricing{in: in, free: make([]int64, len(in.dims)), spare: make([]int, len(in.problem.Limits))}
 	w.k.where = make([]int32, len(in.items))
+	for i := range in.items {
+		w.pinch = append(w.pinch, 1+1e-7*math.Mod(float64(i)*0.6180339887, 1))
+	}
 	return w
 }
 
@@ -64,13 +69,13 @@ func (w *pricing) best(p *pricer, kind int, q question) priced {
 	if len(w.k.item) == 0 {
 		return priced{}
 	}
-	upper := p.relax.solve(&w.k)
-	for range limitRows {
-		if !w.heed(p, k) {
+	upper := p.relax.solve(&w.k, q.floor)
+	for range 2 {
+		if upper <= q.floor || !w.heed(p, k) {
 			break
 		}
 		w.gather(p, k, q)
-		upper = p.relax.solve(&w.k)
+		upper = p.relax.solve(&w.k, q.floor)
 	}
 	if upper <= q.floor || q.nodes == 0 {
 		return priced{upper: upper}
@@ -97,7 +102,7 @@ func (w *pricing) gather(p *pricer, kind *kind, q question) {
 		}
 		k.where[item] = int32(len(k.item))
 		// A pinch of value, different for each, keeps ties from making the relaxation cycle. More value leaves the bound an upper one.
-		value := q.values[item] * (1 + 1e-7*math.Mod(float64(item)*0.6180339887, 1))
+		value := q.values[item] * w.pinch[item]
 		k.item, k.value, k.most = append(k.item, item), append(k.value, value), append(k.most, most)
 		k.size = append(k.size, w.in.sizes[int(item)*dims:(int(item)+1)*dims]...)
 		for _, l := range p.limits {
@@ -114,7 +119,7 @@ func (w *pricing) gather(p *pricer, kind *kind, q question) {
 	}
 }
 
-// heed adds the limit to the relaxation that its solution exceeds most.
+// heed adds the limits to the relaxation that its solution exceeds most.
 func (w *pricing) heed(p *pricer, kind *kind) bool {
 	if len(w.spare) == 0 || len(p.limits) >= limitRows {
 		return false
@@ -122,23 +127,30 @@ func (w *pricing) heed(p *pricer, kind *kind) bool {
 	for l := range w.spare {
 		w.spare[l] = w.in.problem.Limits[l].PerMachine
 	}
-	worst, excess := -1, 0.0
+	type excess struct {
+		limit int
+		loss  float64
+	}
+	var found []excess
 	for j, gain := range w.k.gain {
 		if gain <= 0 {
 			continue
 		}
 		for _, l := range w.in.items[w.k.item[j]].limits {
 			w.spare[l] -= int(w.k.most[j])
-			if over := -float64(w.spare[l]) * gain; over > excess && !slices.Contains(p.limits, l) {
-				worst, excess = l, over
+			if loss := -float64(w.spare[l]) * gain; loss > 1e-4*float64(kind.price) && !slices.Contains(p.limits, l) {
+				found = append(found, excess{l, loss})
 			}
 		}
 	}
-	if worst < 0 || excess < 1e-4*float64(kind.price) {
-		return false
+	slices.SortStableFunc(found, func(a, b excess) int { return cmp.Compare(b.loss, a.loss) })
+	before := len(p.limits)
+	for _, f := range found {
+		if len(p.limits) < limitRows && len(p.limits) < before+4 && !slices.Contains(p.limits, f.limit) {
+			p.limits = append(p.limits, f.limit)
+		}
 	}
-	p.limits = append(p.limits, worst)
-	return true
+	return len(p.limits) > before
 }
 
 // focus drops the items whose loss at the prices of the relaxation is the given amount or more: no content that beats the floor has one.

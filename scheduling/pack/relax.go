@@ -3,7 +3,10 @@
 
 package pack
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // relaxation is the linear relaxation of a knapsack: the most value that fits into one machine when pods can be cut. It is solved by
 // the dual simplex method with long steps (bound flipping, after Maros 2003): a knapsack has few rows, all items are bounded, hence any basis with
@@ -19,13 +22,13 @@ type relaxation struct {
 
 // knapsack is the part of a pricing problem that changes between calls: what the items are worth now, and how many there are.
 type knapsack struct {
-	rows  int
-	room  []float64
-	item  []int32 // the instance's index
-	value []float64
-	most  []float64
-	size  []float64 // rows values for each
-	// work
+	rows    int
+	room    []float64
+	item    []int32 // the instance's index
+	value   []float64
+	most    []float64
+	size    []float64 // rows values for each
+	work    int64
 	gain    []float64 // value less the price of the room
 	inverse []float64
 	point   []float64
@@ -45,12 +48,11 @@ const (
 	tolerance = 1e-9
 )
 
-// solve returns an upper bound on the value of the knapsack.
-func (x *relaxation) solve(k *knapsack) float64 {
-	if x.rows != k.rows {
-		x.rows, x.basis, x.price = k.rows, make([]int32, k.rows), make([]float64, k.rows)
-		x.amount = make([]float64, k.rows)
-		x.slack()
+// solve returns an upper bound on the value of the knapsack. It stops as soon as the bound is at most the floor: nothing more is asked then.
+func (x *relaxation) solve(k *knapsack, floor float64) float64 {
+	for ; x.rows < k.rows; x.rows++ { // a row that is new is slack, and the basis as good as before
+		x.basis = append(x.basis, int32(-1-x.rows))
+		x.price, x.amount = append(x.price, 0), append(x.amount, 0)
 	}
 	if !x.invert(k) || !x.priced(k) {
 		x.slack()
@@ -58,6 +60,10 @@ func (x *relaxation) solve(k *knapsack) float64 {
 		x.priced(k)
 	}
 	for range pivots {
+		k.work += int64(len(k.item)*k.rows*6 + 4*k.rows*k.rows*k.rows + 100)
+		if upper := x.upper(k); upper <= floor {
+			return upper
+		}
 		row, surplus := x.infeasible(k)
 		if row < 0 {
 			break
@@ -66,12 +72,16 @@ func (x *relaxation) solve(k *knapsack) float64 {
 			break
 		}
 	}
+	k.weigh(x.price)
+	return x.upper(k)
+}
+
+// upper is the bound that the prices give.
+func (x *relaxation) upper(k *knapsack) float64 {
 	upper := 0.0
 	for r := range x.price {
-		x.price[r] = math.Max(x.price[r], 0)
 		upper += x.price[r] * k.room[r]
 	}
-	k.weigh(x.price)
 	for j, gain := range k.gain {
 		if gain > 0 {
 			upper += gain * k.most[j]
@@ -271,12 +281,7 @@ func (x *relaxation) step(k *knapsack, row int, surplus float64) bool {
 }
 
 func (x *relaxation) holds(item int32) bool {
-	for _, j := range x.basis {
-		if j == item {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.basis, item)
 }
 
 // heapify and pop keep a slice as a heap: only the first few crossings are wanted in order.

@@ -58,17 +58,17 @@ func (g *generator) round() *plan {
 		}
 	}
 	values := g.values()
+	hot := make([]bool, len(g.in.kinds))
+	for k := range hot {
+		hot[k] = g.tallest[k] >= 0.985*(float64(g.in.kinds[k].price)+g.toll(k, &g.best))
+	}
 	toll := func(kind int) float64 { return g.toll(kind, &g.best) }
 	for _, prefer := range []preference{cheapest, roomiest} {
 		if prefer == roomiest && len(g.layout.budgets) == 0 {
 			continue
 		}
-		for _, from := range []*plan{g.floor(), newPlan(g.in), newPlan(g.in)} {
-			with := values
-			if best != nil && len(from.loads) == 0 {
-				with = g.worth
-			}
-			f := filler{plan: from, values: with, orders: g.in.orders(with), w: g.crew[0], toll: toll}
+		for _, from := range []*plan{g.floor(), newPlan(g.in)} {
+			f := filler{plan: from, values: values, orders: g.in.orders(values), w: g.crew[0], toll: toll, pricers: g.pricers, hot: hot}
 			f.run(prefer)
 			consider(f.plan)
 		}

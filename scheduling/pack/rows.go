@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// exactRows is how many items the master has a row of its own for. Beyond that, items that may lie on the same machines share rows.
+// Bounds of the master. Up to exactRows items have a row of their own; beyond that, items that may lie on the same machines share rows.
 const (
-	exactRows  = 240
+	fewRows    = 50 // as many are solved at once
+	exactRows  = 320
 	sharedRows = 160
 )
 
@@ -38,8 +39,42 @@ func (f *features) value(item int, duals []float64) float64 {
 	return sum
 }
 
-func (in *instance) features(worth []float64) *features {
-	if len(in.items) <= exactRows {
+// fit returns duals that give the items about these values, none of them negative: least squares, one row after the other.
+func (f *features) fit(values []float64) []float64 {
+	type entry struct {
+		item   int
+		weight float64
+	}
+	duals, members := make([]float64, f.rows), make([][]entry, f.rows)
+	rest := make([]float64, len(values)) // relative to the value
+	for i, terms := range f.terms {
+		rest[i] = 1
+		for _, t := range terms {
+			members[t.row] = append(members[t.row], entry{i, t.weight / values[i]})
+		}
+	}
+	for range 40 {
+		for r, entries := range members {
+			along, square := 0.0, 0.0
+			for _, e := range entries {
+				along += e.weight * rest[e.item]
+				square += e.weight * e.weight
+			}
+			if square == 0 {
+				continue
+			}
+			step := math.Max(along/square, -duals[r])
+			duals[r] += step
+			for _, e := range entries {
+				rest[e.item] -= step * e.weight
+			}
+		}
+	}
+	return duals
+}
+
+func (in *instance) features(worth []float64, most int) *features {
+	if len(in.items) <= most {
 		f := &features{rows: len(in.items), terms: make([][]term, len(in.items))}
 		for i := range in.items {
 			f.terms[i] = []term{{i, 1}}

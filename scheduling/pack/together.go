@@ -91,9 +91,9 @@ func (g *generator) atHome(homes []int) *generator {
 	if len(in.items) == 0 || len(in.kinds) == 0 {
 		return nil
 	}
-	held := newGenerator(in, g.values(), g.search)
+	held := newGenerator(in, g.values(), g.search, exactRows)
 	held.inherit(g)
-	held.run()
+	held.run(0.1)
 	held.tighten()
 	return held
 }

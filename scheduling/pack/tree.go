@@ -14,6 +14,7 @@ import (
 type tree struct {
 	open  []node // a heap by bound
 	made  int
+	seen  int
 	lower []float64 // by position in the knapsack, at the node that is looked at
 	upper []float64
 	point []float64
@@ -22,7 +23,6 @@ type tree struct {
 	trial []portion
 	floor float64
 	rate  []float64
-	basis []int32
 	room  []float64 // of the empty machine
 	most  []float64 // at the root
 }
@@ -46,7 +46,7 @@ const integral = 1e-6
 // branch searches for the best content worth more than the question's floor, from the relaxation's solution on.
 func (w *pricing) branch(p *pricer, kind *kind, q question, upper float64) priced {
 	t, k := &w.tree, &w.k
-	t.open, t.made, t.best, t.floor = t.open[:0], 0, t.best[:0], q.floor
+	t.open, t.made, t.seen, t.best, t.floor = t.open[:0], 0, 0, t.best[:0], q.floor
 	t.room, t.most = append(t.room[:0], k.room...), append(t.most[:0], k.most...)
 	t.sort(k)
 	root := slices.Clone(p.relax.basis)
@@ -86,12 +86,14 @@ func (w *pricing) expand(p *pricer, kind *kind, n *node) float64 {
 		return 0
 	}
 	copy(p.relax.basis, n.basis)
-	bound := math.Min(fixed+p.relax.solve(k), n.bound)
+	bound := math.Min(fixed+p.relax.solve(k, t.floor-fixed), n.bound)
 	if bound <= t.floor*(1+tolerance) {
 		return 0
 	}
 	branching := w.solution(p)
-	w.roundDown(kind, p)
+	if t.seen++; branching < 0 || t.seen <= 6 || t.seen%5 == 0 {
+		w.roundDown(kind)
+	}
 	if branching < 0 {
 		if w.value(t.trial) >= bound*(1-tolerance) {
 			return 0
@@ -259,7 +261,7 @@ func (w *pricing) value(mix []portion) float64 {
 }
 
 // roundDown makes a content of the node's solution: its whole part, then whatever still fits, what gains most for its room first.
-func (w *pricing) roundDown(kind *kind, p *pricer) {
+func (w *pricing) roundDown(kind *kind) {
 	t, k := &w.tree, &w.k
 	w.openRoom(kind.room)
 	t.trial = t.trial[:0]
