@@ -31,35 +31,50 @@ const (
 )
 
 func (p *planner) chooseIn(even evenness) []pack.Pattern {
-	packing, loose := p.packing(0, even)
+	hosts := hosts{}
+	packing, loose := p.packing(even, hosts)
 	if len(packing.Classes) == 0 || (even != allZones && len(packing.Spreads) == 0) {
 		return nil
 	}
 	if loose { // how even a spread over hosts has to be depends on how many hosts there will be
-		for machines := 0; ; {
-			count := 0
-			for _, pattern := range pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns {
-				count += pattern.Copies
-			}
-			packing, _ = p.packing(count, even)
-			if machines > 0 || count == 0 {
-				break
-			}
-			machines = count
+		for range roundsOfCounting {
+			hosts.count(pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns)
+			packing, _ = p.packing(even, hosts)
 		}
 	}
 	return pack.Solve(packing, p.effort()).Patterns
 }
 
-// effortOfCounting is enough to learn about how many machines there will be.
-const effortOfCounting = 3
+// hosts is what is expected of the machines: how many there will be, and by class how many of them will hold it.
+type hosts struct {
+	machines int
+	holding  map[int]int
+}
+
+func (h *hosts) count(patterns []pack.Pattern) {
+	h.machines, h.holding = 0, map[int]int{}
+	for _, pattern := range patterns {
+		h.machines += pattern.Copies
+		for c, n := range pattern.Mix {
+			if n > 0 {
+				h.holding[c] += pattern.Copies
+			}
+		}
+	}
+}
+
+// It is enough to learn about how many machines there will be.
+const (
+	effortOfCounting = 3
+	roundsOfCounting = 3
+)
 
 func (p *problem) effort() pack.Options {
 	return pack.Options{Effort: p.input.Effort, Stop: p.input.Stop}
 }
 
-// packing is the pods that are left, in numbers. Machines is how many are expected, 0 if nobody knows; loose says that it matters.
-func (p *planner) packing(machines int, even evenness) (packing pack.Problem, loose bool) {
+// packing is the pods that are left, in numbers. Loose says that the number of hosts matters.
+func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, loose bool) {
 	zones := p.zones()
 	packing = pack.Problem{Pools: p.budgets, Machines: p.kinds(zones)}
 	outlooks := make([]ledger.Outlook, len(p.candidates))
@@ -80,7 +95,7 @@ func (p *planner) packing(machines int, even evenness) (packing pack.Problem, lo
 	if total == 0 {
 		return pack.Problem{}, false
 	}
-	loose = p.constrain(&packing, zones, machines, even)
+	loose = p.constrain(&packing, zones, even, expected)
 	return packing, loose
 }
 
@@ -125,7 +140,7 @@ func (p *problem) kinds(zones []string) []pack.Machine {
 func (p *problem) price(c *candidate) Price { return c.offering.Price + p.input.NodeCost }
 
 // constrain tells packing of the constraints between pods that it can heed. The others are heeded when its machines are filled.
-func (p *planner) constrain(packing *pack.Problem, zones []string, machines int, even evenness) (loose bool) {
+func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness, expected hosts) (loose bool) {
 	var known []ledger.Constraint
 	together := newUnion(len(p.classes))
 	for c := range p.classes {
@@ -143,7 +158,7 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, machines int,
 				continue
 			}
 			if constraint.Key == corev1.LabelHostname {
-				loose = p.evenHosts(packing, constraint, c, machines) || loose
+				loose = p.evenHosts(packing, constraint, c, expected) || loose
 			} else if constraint.Key == corev1.LabelTopologyZone && !slices.ContainsFunc(known, constraint.Equal) {
 				known = append(known, constraint)
 				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones, even))
@@ -181,17 +196,17 @@ func (p *planner) keepApart(packing *pack.Problem, constraint ledger.Constraint,
 }
 
 // evenHosts bounds how many pods of a class that is spread over hosts one machine gets.
-func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint, c, machines int) (loose bool) {
+func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint, c int, expected hosts) (loose bool) {
 	limit := constraint.MaxSkew
 	least, domains := constraint.Least()
 	if domains == 0 || least > 0 {
 		// Whether the pods fill every host, or leave one without, which then holds back the others, depends on their number.
 		loose = true
 		switch count := packing.Classes[c].Count; {
-		case machines == 0:
+		case expected.machines == 0:
 			limit = count
-		case count >= 2*machines: // so many that each host will have some
-			limit = max((count+machines-1)/machines, constraint.MaxSkew)
+		case expected.holding[c] == expected.machines: // each host will have some
+			limit = max((count+expected.machines-1)/expected.machines, constraint.MaxSkew)
 		}
 		if domains > 0 { // the hosts that are there take no more
 			limit = min(limit, least+constraint.MaxSkew)
