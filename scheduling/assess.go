@@ -24,6 +24,7 @@ func (p *problem) assess(engine *simulate.Engine, book *ledger.Ledger) error {
 		return nil
 	}
 	p.assessed = true
+	p.addCandidates()
 	names := make([]string, len(p.candidates))
 	for i, c := range p.candidates {
 		names[i] = fmt.Sprintf("candidate-%d.%s", i, v1alpha1.Group)

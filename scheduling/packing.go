@@ -12,38 +12,69 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 )
 
-// choose asks for machines for the pods that are left.
+// choose asks for machines for the pods that are left: evenly over all zones where a spread wants that, and where a budget does not go so
+// far, over the zones that have nodes, which is all that kube-scheduler insists on.
 func (p *planner) choose() []pack.Pattern {
-	packing, loose := p.packing(0)
-	if len(packing.Classes) == 0 {
-		return nil
+	patterns := p.chooseIn(allZones)
+	if len(patterns) == 0 && p.unplaced() > 0 {
+		patterns = p.chooseIn(zonesWithNodes)
 	}
-	solution := pack.Solve(packing, p.effort())
-	// How even a spread over hosts has to be depends on how many hosts there will be.
-	for machines, round := 0, 0; loose && round < roundsOfCounting; round++ {
-		count := 0
-		for _, pattern := range solution.Patterns {
-			count += pattern.Copies
-		}
-		if count == machines {
-			break
-		}
-		machines = count
-		packing, _ = p.packing(machines)
-		solution = pack.Solve(packing, p.effort())
-	}
-	return solution.Patterns
+	return patterns
 }
 
-// roundsOfCounting bounds how often machines are chosen again because their number changed.
-const roundsOfCounting = 3
+// evenness says over which zones a spread over zones is planned.
+type evenness int
+
+const (
+	allZones evenness = iota
+	zonesWithNodes
+)
+
+func (p *planner) chooseIn(even evenness) []pack.Pattern {
+	hosts := hosts{}
+	packing, loose := p.packing(even, hosts)
+	if len(packing.Classes) == 0 || (even != allZones && len(packing.Spreads) == 0) {
+		return nil
+	}
+	if loose { // how even a spread over hosts has to be depends on how many hosts there will be
+		for range roundsOfCounting {
+			hosts.count(pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns)
+			packing, _ = p.packing(even, hosts)
+		}
+	}
+	return pack.Solve(packing, p.effort()).Patterns
+}
+
+// hosts is what is expected of the machines: how many there will be, and by class how many of them will hold it.
+type hosts struct {
+	machines int
+	holding  map[int]int
+}
+
+func (h *hosts) count(patterns []pack.Pattern) {
+	h.machines, h.holding = 0, map[int]int{}
+	for _, pattern := range patterns {
+		h.machines += pattern.Copies
+		for c, n := range pattern.Mix {
+			if n > 0 {
+				h.holding[c] += pattern.Copies
+			}
+		}
+	}
+}
+
+// It is enough to learn about how many machines there will be.
+const (
+	effortOfCounting = 3
+	roundsOfCounting = 3
+)
 
 func (p *problem) effort() pack.Options {
 	return pack.Options{Effort: p.input.Effort, Stop: p.input.Stop}
 }
 
-// packing is the pods that are left, in numbers. Machines is how many are expected, 0 if nobody knows; loose says that it matters.
-func (p *planner) packing(machines int) (packing pack.Problem, loose bool) {
+// packing is the pods that are left, in numbers. Loose says that the number of hosts matters.
+func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, loose bool) {
 	zones := p.zones()
 	packing = pack.Problem{Pools: p.budgets, Machines: p.kinds(zones)}
 	outlooks := make([]ledger.Outlook, len(p.candidates))
@@ -64,7 +95,7 @@ func (p *planner) packing(machines int) (packing pack.Problem, loose bool) {
 	if total == 0 {
 		return pack.Problem{}, false
 	}
-	loose = p.constrain(&packing, zones, machines)
+	loose = p.constrain(&packing, zones, even, expected)
 	return packing, loose
 }
 
@@ -109,7 +140,7 @@ func (p *problem) kinds(zones []string) []pack.Machine {
 func (p *problem) price(c *candidate) Price { return c.offering.Price + p.input.NodeCost }
 
 // constrain tells packing of the constraints between pods that it can heed. The others are heeded when its machines are filled.
-func (p *planner) constrain(packing *pack.Problem, zones []string, machines int) (loose bool) {
+func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness, expected hosts) (loose bool) {
 	var known []ledger.Constraint
 	together := newUnion(len(p.classes))
 	for c := range p.classes {
@@ -127,10 +158,10 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, machines int)
 				continue
 			}
 			if constraint.Key == corev1.LabelHostname {
-				loose = p.evenHosts(packing, constraint, c, machines) || loose
+				loose = p.evenHosts(packing, constraint, c, expected) || loose
 			} else if constraint.Key == corev1.LabelTopologyZone && !slices.ContainsFunc(known, constraint.Equal) {
 				known = append(known, constraint)
-				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones))
+				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones, even))
 			}
 		}
 		for _, constraint := range p.book.Near(c) {
@@ -165,14 +196,17 @@ func (p *planner) keepApart(packing *pack.Problem, constraint ledger.Constraint,
 }
 
 // evenHosts bounds how many pods of a class that is spread over hosts one machine gets.
-func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint, c, machines int) (loose bool) {
+func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint, c int, expected hosts) (loose bool) {
 	limit := constraint.MaxSkew
 	least, domains := constraint.Least()
 	if domains == 0 || least > 0 {
 		// Whether the pods fill every host, or leave one without, which then holds back the others, depends on their number.
 		loose = true
-		if limit = packing.Classes[c].Count; machines > 0 {
-			limit = max((limit+machines-1)/machines, constraint.MaxSkew)
+		switch count := packing.Classes[c].Count; {
+		case expected.machines == 0:
+			limit = count
+		case expected.holding[c] == expected.machines: // each host will have some
+			limit = max((count+expected.machines-1)/expected.machines, constraint.MaxSkew)
 		}
 		if domains > 0 { // the hosts that are there take no more
 			limit = min(limit, least+constraint.MaxSkew)
@@ -187,10 +221,19 @@ func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint,
 
 // evenZones spreads over all zones where machines can be had, also those that have no node yet and that kube-scheduler would not miss:
 // whoever asks for a spread over zones wants more than one.
-func (p *planner) evenZones(constraint ledger.Constraint, zones []string) pack.Spread {
+func (p *planner) evenZones(constraint ledger.Constraint, zones []string, even evenness) pack.Spread {
 	spread := pack.Spread{Classes: constraint.Members, MaxSkew: constraint.MaxSkew, Existing: make([]int, len(zones))}
+	anywhere := false
 	for z, zone := range zones {
-		spread.Existing[z], _ = constraint.Count(zone)
+		count, exists := constraint.Count(zone)
+		if spread.Existing[z] = count; !exists && even == zonesWithNodes {
+			spread.Existing[z] = pack.Absent
+		}
+		anywhere = anywhere || exists
+	}
+	if !anywhere && even == zonesWithNodes && len(zones) > 0 {
+		z, _ := slices.BinarySearch(zones, p.candidates[0].node.Labels[corev1.LabelTopologyZone])
+		spread.Existing[z] = 0
 	}
 	if len(zones) < constraint.MinDomains {
 		spread.Most = constraint.MaxSkew

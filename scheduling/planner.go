@@ -112,20 +112,15 @@ func (p *planner) line() {
 	}
 	choices := make([]choice, p.book.Seats())
 	p.looks = make([]int, p.book.Seats())
-	for seat := range choices {
-		node := p.book.Node(seat)
+	for seat, info := range p.engine.Snapshot().Infos() { // the book lists them in the same order
+		node, has, used := info.Node(), info.GetAllocatable(), info.GetRequested()
 		p.looks[seat] = p.statics.look(node)
 		choice := choice{seat: seat}
 		if p.engine.Snapshot().Planned(node.Name) {
 			choice.stage = 1
 		}
-		info, _ := p.engine.Snapshot().NodeInfos().Get(node.Name) // the book lists what the picture has
-		whole, free := p.book.Rooms(info)
-		for r := range whole {
-			if whole[r] > 0 {
-				choice.share = max(choice.share, float64(whole[r]-free[r])/float64(whole[r]))
-			}
-		}
+		choice.share = max(share(used.GetMilliCPU(), has.GetMilliCPU()), share(used.GetMemory(), has.GetMemory()),
+			share(used.GetEphemeralStorage(), has.GetEphemeralStorage()), share(int64(len(info.GetPods())), int64(has.GetAllowedPodNumber())))
 		choices[seat] = choice
 	}
 	slices.SortFunc(choices, func(a, b choice) int { // seats are numbered by name
@@ -134,6 +129,13 @@ func (p *planner) line() {
 	for _, choice := range choices {
 		p.there = append(p.there, choice.seat)
 	}
+}
+
+func share(used, has int64) float64 {
+	if has == 0 {
+		return 0
+	}
+	return float64(used) / float64(has)
 }
 
 // plan places what can be placed: on the nodes that are there, then on new machines, until nothing moves any more.

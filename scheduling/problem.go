@@ -128,13 +128,18 @@ func (p *problem) addPods() error {
 func (p *problem) addPools() {
 	groups := slices.Clone(p.input.Groups)
 	slices.SortFunc(groups, func(a, b Group) int { return cmp.Compare(a.NodeGroup.Name, b.NodeGroup.Name) })
-	for i, group := range groups {
-		pool := newPool(group)
-		p.pools = append(p.pools, pool)
+	for _, group := range groups {
+		p.pools = append(p.pools, newPool(group))
+	}
+}
+
+// addCandidates works out what the pools may buy.
+func (p *problem) addCandidates() {
+	for i, pool := range p.pools {
 		if pool.closed != "" {
 			continue
 		}
-		eligible, reasons := EligibleOfferings(group.NodeGroup, p.input.Offerings)
+		eligible, reasons := EligibleOfferings(pool.group, p.input.Offerings)
 		available := filter(eligible, func(o Offering) bool { return o.Available })
 		switch {
 		case len(eligible) == 0:

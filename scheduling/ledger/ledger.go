@@ -49,7 +49,7 @@ type seat struct {
 // Comers are shapes of further pods, which may come with nodes that are added later.
 func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	l := &Ledger{
-		index: map[string]int{}, topologies: map[string]*topology{}, byText: map[string]*counter{}, namespaces: map[string]map[string]string{},
+		topologies: map[string]*topology{}, byText: map[string]*counter{}, namespaces: map[string]map[string]string{},
 		feeds: map[*snapshot.Shape][]*counter{},
 	}
 	for _, namespace := range snap.Objects().Namespaces {
@@ -64,10 +64,11 @@ func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	for _, r := range l.rules {
 		r.feeds = l.fed(r.shape)
 	}
-	for _, node := range snap.Nodes() {
-		info, _ := snap.NodeInfos().Get(node.Name) // it is there: Nodes lists the same
-		_, free := l.Rooms(info)
-		l.seat(node, free)
+	infos := snap.Infos()
+	l.seats, l.free = make([]seat, 0, len(infos)), make([]int64, 0, len(infos)*l.Resources())
+	for _, info := range infos {
+		l.seat(info.Node())
+		l.free = l.appendFree(l.free, info)
 	}
 	l.countKinds(kinds)
 	return l
@@ -84,8 +85,19 @@ func (l *Ledger) Requests(class int) []int64 { return l.rules[class].requests }
 
 // Seat returns the number of a node.
 func (l *Ledger) Seat(node string) (int, bool) {
-	at, known := l.index[node]
+	at, known := l.numbers()[node]
 	return at, known && !l.seats[at].gone
+}
+
+// numbers is the index, which is made when it is first asked for.
+func (l *Ledger) numbers() map[string]int {
+	if l.index == nil {
+		l.index = make(map[string]int, len(l.seats))
+		for number := range l.seats {
+			l.index[l.seats[number].node.Name] = number
+		}
+	}
+	return l.index
 }
 
 // Seats returns how many numbers have been given out.
@@ -114,6 +126,17 @@ func (l *Ledger) Rooms(info fwk.NodeInfo) (whole, free []int64) {
 		free[r] = whole[r] - used[r]
 	}
 	return whole, free
+}
+
+// appendFree appends what is free on a node.
+func (l *Ledger) appendFree(free []int64, info fwk.NodeInfo) []int64 {
+	has, used := info.GetAllocatable(), info.GetRequested()
+	free = append(free, has.GetMilliCPU()-used.GetMilliCPU(), has.GetMemory()-used.GetMemory(),
+		int64(has.GetAllowedPodNumber()-len(info.GetPods())), has.GetEphemeralStorage()-used.GetEphemeralStorage())
+	for _, name := range l.extra {
+		free = append(free, has.GetScalarResources()[name]-used.GetScalarResources()[name])
+	}
+	return free
 }
 
 func (l *Ledger) vector(r fwk.Resource) []int64 {
@@ -149,7 +172,8 @@ func (l *Ledger) Template(info fwk.NodeInfo) *Template {
 
 // AddSeat adds a node that is like a template.
 func (l *Ledger) AddSeat(node *corev1.Node, template *Template) int {
-	number := l.seat(node, template.Room)
+	number := l.seat(node)
+	l.free = append(l.free, template.Room...)
 	for _, c := range template.feeds {
 		c.count(number, 1)
 	}
@@ -157,11 +181,12 @@ func (l *Ledger) AddSeat(node *corev1.Node, template *Template) int {
 	return number
 }
 
-func (l *Ledger) seat(node *corev1.Node, free []int64) int {
+func (l *Ledger) seat(node *corev1.Node) int {
 	number := len(l.seats)
 	l.seats = append(l.seats, seat{node: node})
-	l.index[node.Name] = number
-	l.free = append(l.free, free...)
+	if l.index != nil {
+		l.index[node.Name] = number
+	}
 	for _, t := range l.topologies {
 		t.add(node, number)
 	}
@@ -190,7 +215,7 @@ func (l *Ledger) countKinds(kinds map[*snapshot.Shape]map[string]int) {
 			continue
 		}
 		for node, pods := range on {
-			number := l.index[node]
+			number := l.numbers()[node]
 			for _, c := range counters {
 				c.count(number, int32(pods)) //nolint:gosec // a node holds no two billion pods
 			}

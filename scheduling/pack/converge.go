@@ -43,9 +43,9 @@ const (
 	carefulNodes  = 400  // of one for the final bound
 	finest        = 1e-4 // how close the upper bounds of the knapsacks have to be in the end
 	pivotsAllowed = 4000 // in one round
-	workAllowed   = 100_000_000
-	workPerItem   = 500_000
-	workAtMost    = 600_000_000
+	workAllowed   = 10_000_000
+	workPerItem   = 1_300_000
+	workAtMost    = 450_000_000
 )
 
 // run generates columns until the master is close to the bound, or a part of the work that the problem is worth is done.
@@ -227,17 +227,16 @@ func (g *generator) extend(at *duals, answers []priced) int {
 }
 
 // consider computes the bound at the given duals and keeps it if it is the best.
-func (g *generator) consider(at duals, answers []priced) bool {
+func (g *generator) consider(at duals, answers []priced) {
 	uppers := make([]float64, len(answers))
 	for k := range answers {
 		uppers[k] = answers[k].upper
 	}
 	bound := g.in.dualBound(at.values, uppers, func(kind int) float64 { return g.toll(kind, &at) }, g.spent(&at))
 	if g.best.rows != nil && bound <= g.bound {
-		return false
+		return
 	}
 	g.best, g.bound = at, bound
-	return true
 }
 
 // spent is what the budgets are worth in full at the duals.

@@ -79,6 +79,7 @@ func (g *generator) improve(p *plan) *plan {
 		x.try()
 	}
 	g.search.steps = before + improveSteps - max(x.steps, 0)
+	g.search.work += int64(improveSteps-max(x.steps, 0)) * 25
 	for _, b := range x.bins {
 		x.loads = append(x.loads, load{b.kind, 1, b.mix})
 	}
@@ -161,7 +162,7 @@ func (x *improver) pick(among, domain int) int {
 		i := x.rng.IntN(len(x.bins))
 		waste := x.waste(&x.bins[i])
 		if domain >= 0 && x.in.kinds[x.bins[i].kind].domain != domain {
-			waste -= 1
+			waste--
 		}
 		if waste > most {
 			best, most = i, waste

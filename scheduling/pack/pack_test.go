@@ -25,13 +25,6 @@ func machine(price int64, room ...int64) pack.Machine {
 	return pack.Machine{Room: room, Price: price, Draw: pack.Vector{1}}
 }
 
-func cost(p pack.Problem, patterns []pack.Pattern) (total int64) {
-	for _, pattern := range patterns {
-		total += int64(pattern.Copies) * p.Machines[pattern.Machine].Price
-	}
-	return total
-}
-
 func TestSolve(t *testing.T) {
 	for name, c := range map[string]struct {
 		problem pack.Problem

@@ -3,7 +3,10 @@
 
 package pack
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // relaxation is the linear relaxation of a knapsack: the most value that fits into one machine when pods can be cut. It is solved by
 // the dual simplex method with long steps (bound flipping, after Maros 2003): a knapsack has few rows, all items are bounded, hence any basis with
@@ -278,12 +281,7 @@ func (x *relaxation) step(k *knapsack, row int, surplus float64) bool {
 }
 
 func (x *relaxation) holds(item int32) bool {
-	for _, j := range x.basis {
-		if j == item {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.basis, item)
 }
 
 // heapify and pop keep a slice as a heap: only the first few crossings are wanted in order.

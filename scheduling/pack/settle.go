@@ -12,6 +12,7 @@ import (
 // class are shared out. With many items one choice matters little, and trying another costs much.
 const (
 	variantsTried = 24
+	variantWork   = 20_000_000
 	variantItems  = 60
 	goodEnough    = 1.002 // times the bound
 )
@@ -27,9 +28,10 @@ func (g *generator) settle(bound int64) *plan {
 	if len(g.in.items) > variantItems || (len(g.in.problem.Together) == 0 && len(g.in.shares) == 0) {
 		return best
 	}
+	end := g.search.work + int64(variantWork*g.search.scale)
 	rng := rand.New(rand.NewPCG(5, 11))
 	for range g.search.allow(variantsTried) {
-		if g.search.stopped() || (best != nil && float64(best.cost) <= float64(bound)*goodEnough && best.unplaced(g.worth) == 0) {
+		if g.search.work > end || g.search.stopped() || (best != nil && float64(best.cost) <= float64(bound)*goodEnough && best.unplaced(g.worth) == 0) {
 			break
 		}
 		other, from := slices.Clone(homes), at

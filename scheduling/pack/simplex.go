@@ -48,10 +48,9 @@ func newSimplex(rhs, costs []float64) *simplex {
 	return s
 }
 
-func (s *simplex) add(c column) int {
+func (s *simplex) add(c column) {
 	s.columns = append(s.columns, c)
 	s.within = append(s.within, -1)
-	return len(s.columns) - 1
 }
 
 // reduced is the reduced cost of a column.
@@ -165,7 +164,8 @@ func (s *simplex) exact() bool {
 			return false
 		}
 	}
-	residual := append(s.alpha[:0], s.rhs...)
+	residual := s.alpha
+	copy(residual, s.rhs)
 	worst := 0.0
 	for r, j := range s.basis {
 		for k, i := range s.columns[j].rows {

@@ -23,7 +23,6 @@ type tree struct {
 	trial []portion
 	floor float64
 	rate  []float64
-	basis []int32
 	room  []float64 // of the empty machine
 	most  []float64 // at the root
 }
@@ -93,7 +92,7 @@ func (w *pricing) expand(p *pricer, kind *kind, n *node) float64 {
 	}
 	branching := w.solution(p)
 	if t.seen++; branching < 0 || t.seen <= 6 || t.seen%5 == 0 {
-		w.roundDown(kind, p)
+		w.roundDown(kind)
 	}
 	if branching < 0 {
 		if w.value(t.trial) >= bound*(1-tolerance) {
@@ -262,7 +261,7 @@ func (w *pricing) value(mix []portion) float64 {
 }
 
 // roundDown makes a content of the node's solution: its whole part, then whatever still fits, what gains most for its room first.
-func (w *pricing) roundDown(kind *kind, p *pricer) {
+func (w *pricing) roundDown(kind *kind) {
 	t, k := &w.tree, &w.k
 	w.openRoom(kind.room)
 	t.trial = t.trial[:0]

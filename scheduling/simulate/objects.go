@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/informers"
@@ -74,3 +75,5 @@ func (c csiNodes) Get(node string) (*storagev1.CSINode, error) {
 	}
 	return csiNode, nil
 }
+
+func keyOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }

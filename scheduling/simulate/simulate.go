@@ -273,7 +273,7 @@ func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
 		return p.GetPod().Name == twin.Name && p.GetPod().Namespace == twin.Namespace
 	})
 	if at < 0 {
-		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: it is not there", node, klog.KObj(twin))
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: it is not there", node, keyOf(twin))
 	}
 	pod, e := info.GetPods()[at], q.engine
 	// Exact for one pod that is taken away and put back; for more, the spread's least count would not be.
@@ -281,12 +281,12 @@ func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
 		return verdictOf(status), nil
 	}
 	if err := info.RemovePod(logr.Discard(), pod.GetPod()); err != nil {
-		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, klog.KObj(twin), err)
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, keyOf(twin), err)
 	}
 	verdict := q.FitsOn(info)
 	info.AddPodInfo(pod)
 	if status := q.framework.RunPreFilterExtensionAddPod(e.ctx, q.state, q.pod, pod, info); !status.IsSuccess() {
-		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, klog.KObj(twin), status.AsError())
+		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, keyOf(twin), status.AsError())
 	}
 	return verdict, nil
 }

@@ -64,7 +64,7 @@ type Snapshot struct {
 	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture
 	csiPlan map[string]*storagev1.CSINode
 	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
-	sorted  []*corev1.Node            // by name; nil until asked for
+	sorted  []fwk.NodeInfo            // by name; nil until asked for
 	bare    []fwk.NodeInfo            // the list without pods; nil until asked for
 	touched []*narrowed               // of bare: those that show pods now
 	narrow  bool                      // the list of all nodes is bare
@@ -165,14 +165,20 @@ func (s *Snapshot) Unbound() []*corev1.Pod { return s.facts.unbound }
 
 // Nodes returns the nodes, by name.
 func (s *Snapshot) Nodes() []*corev1.Node {
-	if s.sorted == nil {
-		s.sorted = make([]*corev1.Node, 0, len(s.list))
-		for _, info := range s.list {
-			s.sorted = append(s.sorted, info.Node())
-		}
-		slices.SortFunc(s.sorted, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	nodes := make([]*corev1.Node, 0, len(s.list))
+	for _, info := range s.Infos() {
+		nodes = append(nodes, info.Node())
 	}
-	return slices.Clone(s.sorted)
+	return nodes
+}
+
+// Infos returns the nodes with their pods, by name. The list must not be changed, and holds only until the snapshot changes.
+func (s *Snapshot) Infos() []fwk.NodeInfo {
+	if s.sorted == nil {
+		s.sorted = slices.Clone(s.list)
+		slices.SortFunc(s.sorted, func(a, b fwk.NodeInfo) int { return cmp.Compare(a.Node().Name, b.Node().Name) })
+	}
+	return s.sorted
 }
 
 // Kinds returns the shapes of the pods that are on nodes in the picture, with the number of such pods on each node that has any. The
