@@ -16,7 +16,7 @@ import (
 
 // LowerBound returns a price that no set of machines of the groups undercuts that holds the pods. It plans nothing, so it costs much less
 // than Solve. Pods on nodes of the cluster do not count: leave the nodes out whose pods should. Limits, pauses and empty stocks do not
-// count either. Pods that no machine of the groups would hold are left out: without them the
+// count either, nor does the name of a pod's scheduler. Pods that no machine of the groups would hold are left out: without them the
 // bound is lower than it could be, and still one.
 func LowerBound(in Input) (Price, error) {
 	in.Offerings = slices.Clone(in.Offerings)
@@ -26,6 +26,14 @@ func LowerBound(in Input) (Price, error) {
 	in.Groups = slices.Clone(in.Groups)
 	for i := range in.Groups {
 		in.Groups[i] = Group{NodeGroup: unbounded(in.Groups[i].NodeGroup)}
+	}
+	in.Pods = slices.Clone(in.Pods)
+	served := in.Scheduler.Names()
+	for i, pod := range in.Pods {
+		if !slices.Contains(served, pod.Spec.SchedulerName) {
+			in.Pods[i] = new(*pod)
+			in.Pods[i].Spec.SchedulerName = served[0]
+		}
 	}
 	p, err := newProblem(in)
 	if err != nil {
