@@ -84,11 +84,9 @@ func (d daemons) land(engine *simulate.Engine, node string) (homeless []string, 
 // a claim to that room before any pod that is planned for.
 func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bool) error {
 	snap := engine.Snapshot()
-	for _, node := range snap.Nodes() {
-		if snap.Planned(node.Name) {
-			if _, err := d.land(engine, node.Name); err != nil {
-				return err
-			}
+	for _, node := range snap.PlannedNodes() {
+		if _, err := d.land(engine, node); err != nil {
+			return err
 		}
 	}
 	pending := slices.DeleteFunc(slices.Clone(snap.Unbound()), func(pod *corev1.Pod) bool {

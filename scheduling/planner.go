@@ -4,7 +4,6 @@
 package scheduling
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -75,7 +74,11 @@ func (p *problem) newPlanner(engine *simulate.Engine) *planner {
 		class.vector = planner.book.Requests(c)
 	}
 	planner.reset()
-	planner.line()
+	planner.there = planner.book.Fullest()
+	planner.looks = make([]int, planner.book.Seats())
+	for seat := range planner.looks {
+		planner.looks[seat] = -1
+	}
 	return planner
 }
 
@@ -101,41 +104,6 @@ func (p *planner) reset() {
 	for _, pool := range p.pools {
 		p.budgets = append(p.budgets, pool.budget())
 	}
-}
-
-// line puts the nodes that are there in the order in which they are used: registered before virtual ones, the fullest first so that
-// others empty, then by name.
-func (p *planner) line() {
-	type choice struct {
-		seat, stage int
-		share       float64
-	}
-	choices := make([]choice, p.book.Seats())
-	p.looks = make([]int, p.book.Seats())
-	for seat, info := range p.engine.Snapshot().Infos() { // the book lists them in the same order
-		node, has, used := info.Node(), info.GetAllocatable(), info.GetRequested()
-		p.looks[seat] = p.statics.look(node)
-		choice := choice{seat: seat}
-		if p.engine.Snapshot().Planned(node.Name) {
-			choice.stage = 1
-		}
-		choice.share = max(share(used.GetMilliCPU(), has.GetMilliCPU()), share(used.GetMemory(), has.GetMemory()),
-			share(used.GetEphemeralStorage(), has.GetEphemeralStorage()), share(int64(len(info.GetPods())), int64(has.GetAllowedPodNumber())))
-		choices[seat] = choice
-	}
-	slices.SortFunc(choices, func(a, b choice) int { // seats are numbered by name
-		return cmp.Or(cmp.Compare(a.stage, b.stage), cmp.Compare(b.share, a.share), cmp.Compare(a.seat, b.seat))
-	})
-	for _, choice := range choices {
-		p.there = append(p.there, choice.seat)
-	}
-}
-
-func share(used, has int64) float64 {
-	if has == 0 {
-		return 0
-	}
-	return float64(used) / float64(has)
 }
 
 // plan places what can be placed: on the nodes that are there, then on new machines, until nothing moves any more.
@@ -200,6 +168,9 @@ func (p *planner) admits(c, seat int) bool {
 	}
 	if class.opaque {
 		return true // the plugins are asked for each pod
+	}
+	if p.looks[seat] < 0 {
+		p.looks[seat] = p.statics.look(p.book.Node(seat))
 	}
 	return p.statics.admits(class.still, p.looks[seat])
 }

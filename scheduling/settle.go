@@ -4,6 +4,9 @@
 package scheduling
 
 import (
+	"iter"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
@@ -36,45 +39,42 @@ func (p *planner) settle() error {
 	return nil
 }
 
-// places lists where the class may go as far as nodes and numbers are concerned.
-func (p *planner) places(c int) []place {
-	var places []place
-	for _, seat := range p.there {
-		if p.book.Holds(c, seat) > 0 && p.admits(c, seat) {
-			places = append(places, place{seat, nil})
+// places goes through where the class may go as far as nodes and numbers are concerned.
+func (p *planner) places(c int) iter.Seq[place] {
+	return func(yield func(place) bool) {
+		for _, seat := range p.there {
+			if p.book.Holds(c, seat) > 0 && p.admits(c, seat) && !yield(place{seat, nil}) {
+				return
+			}
+		}
+		for _, m := range p.machines {
+			if p.classes[c].allowed[m.index] && p.book.Holds(c, m.seat) > 0 && !p.banned[ban{c, m.name}] && !yield(place{m.seat, m}) {
+				return
+			}
 		}
 	}
-	for _, m := range p.machines {
-		if p.classes[c].allowed[m.index] && p.book.Holds(c, m.seat) > 0 && !p.banned[ban{c, m.name}] {
-			places = append(places, place{m.seat, m})
-		}
-	}
-	return places
 }
 
 func (p *planner) settleClass(c int) error {
 	if p.classes[c].opaque {
 		return p.settleOpaque(c)
 	}
-	places := p.places(c)
 	if p.classes[c].relational {
-		return p.settleRelated(c, places)
+		return p.settleRelated(c, slices.Collect(p.places(c)))
 	}
-	for _, place := range places {
-		n := len(p.left[c])
-		if n == 0 {
+	for place := range p.places(c) {
+		n := min(len(p.left[c]), p.book.Holds(c, place.seat))
+		if p.book.Related(c) {
+			n = min(n, 1)
+		}
+		for n > 0 && p.book.Fits(c, place.seat) {
+			if err := p.take(c, place, n); err != nil {
+				return err
+			}
+			n = min(n, len(p.left[c]))
+		}
+		if len(p.left[c]) == 0 {
 			return nil
-		}
-		if !p.book.Related(c) {
-			if err := p.take(c, place, min(n, p.book.Holds(c, place.seat))); err != nil {
-				return err
-			}
-			continue
-		}
-		for len(p.left[c]) > 0 && p.book.Fits(c, place.seat) {
-			if err := p.take(c, place, 1); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -123,7 +123,7 @@ func (p *planner) settleOpaque(c int) error {
 		if _, refused := query.Refused(); refused {
 			return nil
 		}
-		for _, place := range p.places(c) {
+		for place := range p.places(c) {
 			verdict, err := p.placeOpaque(query, c, pod, place)
 			if err != nil {
 				return err

@@ -8,6 +8,9 @@
 package ledger
 
 import (
+	"cmp"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -30,6 +33,8 @@ type Ledger struct {
 	seats []seat
 	free  []int64 // by seat, then resource
 	index map[string]int
+
+	fullest []int
 
 	topologies map[string]*topology
 	counters   []*counter
@@ -64,15 +69,73 @@ func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	for _, r := range l.rules {
 		r.feeds = l.fed(r.shape)
 	}
-	infos := snap.Infos()
-	l.seats, l.free = make([]seat, 0, len(infos)), make([]int64, 0, len(infos)*l.Resources())
-	for _, info := range infos {
-		l.seat(info.Node())
-		l.free = l.appendFree(l.free, info)
-	}
+	l.start(snap)
 	l.countKinds(kinds)
 	return l
 }
+
+// base is what a ledger of a picture starts with, whatever it counts.
+type base struct {
+	seats   []seat
+	free    []int64 // of the common resources
+	fullest []int
+}
+
+// start takes the seats and what is free on them from the picture.
+func (l *Ledger) start(snap *snapshot.Snapshot) {
+	made, _ := snap.Memo(func() any { return newBase(snap) }).(*base)
+	l.fullest = made.fullest
+	if len(l.extra) == 0 {
+		l.free = slices.Clone(made.free)
+	} else {
+		for _, info := range snap.Infos() {
+			l.free = l.appendFree(l.free, info)
+		}
+	}
+	l.seats = slices.Clone(made.seats)
+	for number := range l.seats {
+		for _, t := range l.topologies {
+			t.add(l.seats[number].node, number)
+		}
+		for _, c := range l.counters {
+			c.addSeat(l.seats[number].node, number)
+		}
+	}
+}
+
+func newBase(snap *snapshot.Snapshot) *base {
+	b, none := &base{}, &Ledger{}
+	var stages []int
+	var shares []float64
+	for number, info := range snap.Infos() {
+		b.seats = append(b.seats, seat{node: info.Node()})
+		b.free = none.appendFree(b.free, info)
+		b.fullest = append(b.fullest, number)
+		stage := 0
+		if snap.Planned(info.Node().Name) {
+			stage = 1
+		}
+		has, used := info.GetAllocatable(), info.GetRequested()
+		stages = append(stages, stage)
+		shares = append(shares, max(share(used.GetMilliCPU(), has.GetMilliCPU()), share(used.GetMemory(), has.GetMemory()),
+			share(used.GetEphemeralStorage(), has.GetEphemeralStorage()), share(int64(len(info.GetPods())), int64(has.GetAllowedPodNumber()))))
+	}
+	slices.SortFunc(b.fullest, func(x, y int) int { // seats are numbered by name
+		return cmp.Or(cmp.Compare(stages[x], stages[y]), cmp.Compare(shares[y], shares[x]), cmp.Compare(x, y))
+	})
+	return b
+}
+
+func share(used, has int64) float64 {
+	if has == 0 {
+		return 0
+	}
+	return float64(used) / float64(has)
+}
+
+// Fullest returns the seats of the nodes that were in the picture: registered before planned ones, the fullest first, then by name. It
+// must not be changed.
+func (l *Ledger) Fullest() []int { return l.fullest }
 
 // Resources returns how many resources a vector has.
 func (l *Ledger) Resources() int { return Common + len(l.extra) }

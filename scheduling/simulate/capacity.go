@@ -30,6 +30,9 @@ func expectedCapacities(objects *snapshot.Objects) []*storagev1.CSIStorageCapaci
 	for _, driver := range objects.CSIDrivers {
 		tracked[driver.Name] = ptr.Deref(driver.Spec.StorageCapacity, false)
 	}
+	if !slices.ContainsFunc(objects.StorageClasses, func(c *storagev1.StorageClass) bool { return tracked[c.Provisioner] }) {
+		return nil
+	}
 	registered := metav1.LabelSelectorRequirement{Key: corev1.LabelHostname, Operator: metav1.LabelSelectorOpExists}
 	if len(objects.Nodes) > 0 {
 		registered.Operator = metav1.LabelSelectorOpNotIn

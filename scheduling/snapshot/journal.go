@@ -24,8 +24,20 @@ type change struct {
 	info fwk.NodeInfo
 }
 
+// Memo returns what was made of the present state: what make returns, unless it was asked before about the same state. One state
+// at a time is remembered. Whoever gets a value must not change it.
+func (s *Snapshot) Memo(make func() any) any {
+	if s.memo == nil || s.memoOf != s.state {
+		s.memo, s.memoOf = make(), s.state
+	}
+	return s.memo
+}
+
 // Fork marks the present state. Forks nest.
-func (s *Snapshot) Fork() { s.marks = append(s.marks, len(s.journal)) }
+func (s *Snapshot) Fork() {
+	s.marks = append(s.marks, len(s.journal))
+	s.states = append(s.states, s.state)
+}
 
 // Commit drops the newest mark and keeps the changes since it.
 func (s *Snapshot) Commit() {
@@ -37,7 +49,12 @@ func (s *Snapshot) Commit() {
 
 // Revert takes back every change since the newest mark.
 func (s *Snapshot) Revert() {
+	before := s.state
+	if len(s.states) > 0 {
+		before = s.states[len(s.states)-1]
+	}
 	mark := s.popMark("Revert")
+	defer func() { s.state = before }()
 	for at := len(s.journal) - 1; at >= mark; at-- {
 		s.undo(s.journal[at])
 		s.journal[at] = change{} // let go of the pods
@@ -51,11 +68,13 @@ func (s *Snapshot) popMark(method string) int {
 		panic("snapshot: " + method + " without Fork") // a picture nobody can trust any more
 	}
 	mark := s.marks[last]
-	s.marks = s.marks[:last]
+	s.marks, s.states = s.marks[:last], s.states[:last]
 	return mark
 }
 
 func (s *Snapshot) record(c change) {
+	s.newest++
+	s.state = s.newest
 	if len(s.marks) > 0 {
 		s.journal = append(s.journal, c)
 	}

@@ -63,6 +63,7 @@ type Snapshot struct {
 	places  map[types.NamespacedName]string
 	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture
 	csiPlan map[string]*storagev1.CSINode
+	planned map[string]bool           // nodes in the picture that are not registered
 	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
 	sorted  []fwk.NodeInfo            // by name; nil until asked for
 	bare    []fwk.NodeInfo            // the list without pods; nil until asked for
@@ -71,6 +72,11 @@ type Snapshot struct {
 
 	journal []change
 	marks   []int
+
+	state, newest uint64 // numbers that tell states apart; a revert brings the number back with the state
+	states        []uint64
+	memo          any
+	memoOf        uint64
 }
 
 // New makes a snapshot. Pods that are bound, or nominated by kube-scheduler, are placed on their nodes; a pod on a node that is not
@@ -84,6 +90,7 @@ func New(objects Objects) (*Snapshot, error) {
 		strays:  map[string][]fwk.PodInfo{},
 		csiPlan: map[string]*storagev1.CSINode{},
 		kinds:   map[*Shape]map[string]int{},
+		planned: map[string]bool{},
 	}
 	for _, node := range objects.Nodes {
 		if err := s.AddNode(node); err != nil {
@@ -135,6 +142,7 @@ func (s *Snapshot) Clone() *Snapshot {
 		strays:  make(map[string][]fwk.PodInfo, len(s.strays)),
 		csiPlan: map[string]*storagev1.CSINode{},
 		kinds:   make(map[*Shape]map[string]int, len(s.kinds)),
+		planned: make(map[string]bool, len(s.planned)),
 	}
 	for _, info := range s.list {
 		clone.insert(info.Snapshot())
@@ -150,7 +158,7 @@ func (s *Snapshot) Clone() *Snapshot {
 func (s *Snapshot) Empty() *Snapshot {
 	return &Snapshot{
 		facts: s.facts, index: map[string]int{}, claims: map[string]int{}, places: map[types.NamespacedName]string{},
-		strays: map[string][]fwk.PodInfo{}, csiPlan: map[string]*storagev1.CSINode{}, kinds: map[*Shape]map[string]int{},
+		strays: map[string][]fwk.PodInfo{}, csiPlan: map[string]*storagev1.CSINode{}, kinds: map[*Shape]map[string]int{}, planned: map[string]bool{},
 	}
 }
 
@@ -209,7 +217,10 @@ func (s *Snapshot) Has(node string) bool {
 }
 
 // Planned says whether the node is in the picture without being registered: ordered, or only thought of.
-func (s *Snapshot) Planned(node string) bool { return s.Has(node) && !s.facts.registered[node] }
+func (s *Snapshot) Planned(node string) bool { return s.planned[node] }
+
+// PlannedNodes returns the names of such nodes, sorted.
+func (s *Snapshot) PlannedNodes() []string { return slices.Sorted(maps.Keys(s.planned)) }
 
 // PodsOn returns the pods on the node, by namespace and name, also where the node itself is not in the picture.
 func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
@@ -301,6 +312,9 @@ func (s *Snapshot) insert(info fwk.NodeInfo) {
 	s.index[node] = len(s.list)
 	s.list = append(s.list, info)
 	s.sorted, s.bare = nil, nil
+	if !s.facts.registered[node] {
+		s.planned[node] = true
+	}
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), 1)
 		s.countKind(pod, node, 1)
@@ -317,6 +331,7 @@ func (s *Snapshot) extract(node string) fwk.NodeInfo {
 	s.list = s.list[:last]
 	delete(s.index, node)
 	delete(s.csiPlan, node)
+	delete(s.planned, node)
 	s.spread.remove(node)
 	s.anti.remove(node)
 	s.sorted, s.bare = nil, nil

@@ -100,7 +100,7 @@ func watchHeap() func() uint64 {
 	stop, peak := make(chan struct{}), make(chan uint64)
 	go func() {
 		most := uint64(0)
-		ticker := time.NewTicker(20 * time.Millisecond)
+		ticker := time.NewTicker(100 * time.Millisecond)
 		defer ticker.Stop()
 		for {
 			var stats runtime.MemStats
