@@ -43,7 +43,7 @@ func Allowed(budgets []v1alpha1.Budget, reason v1alpha1.DisruptionReason, now ti
 		}
 	}
 	if least == nil {
-		nodes, _ := v1alpha1.Budget{Nodes: defaultBudget}.AtMost(total) // a constant that can be read
+		nodes, _ := (&v1alpha1.Budget{Nodes: defaultBudget}).AtMost(total) // a constant that can be read
 		least = &Allowance{Nodes: nodes, Budget: "the default budget of " + defaultBudget}
 	}
 	least.Nodes = max(0, least.Nodes-leaving)

@@ -97,7 +97,7 @@ func (p *Provisioner) Reconcile(ctx context.Context, _ reconcile.Request) (recon
 		// The watches do not show yet what the last plan created: planning now would order it a second time.
 		return reconcile.Result{RequeueAfter: 200 * time.Millisecond}, nil
 	}
-	p.told.forget(picture.Pending)
+	p.told.forget(picture)
 	p.metrics.waiting(len(picture.Pending))
 	if wait := p.batch.observe(now, picture.Pending); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -165,6 +165,9 @@ func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture,
 		failures = append(failures, err)
 	}
 	p.tell(picture, plan, created, reasons, outage)
+	if outage == nil { // that is told by the NodeGroup's conditions
+		p.tellGroups(groups, reasons)
+	}
 	if plan.Omitted > 0 {
 		log.FromContext(ctx).Info("left pods out that kube-scheduler's plugins refused in the end", "pods", plan.Omitted)
 	}

@@ -4,8 +4,10 @@
 package provisioner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
@@ -24,12 +26,21 @@ const (
 	EventNotPlanned = "NotPlanned" // nothing is bought for the pod now, and why
 )
 
-// told remembers the meaning of the last thing said to each pod, so that it is said once.
+// EventHeadroomUnmet says on a NodeGroup which of its headroom cannot be had, and why.
+const EventHeadroomUnmet = "HeadroomUnmet"
+
+// told remembers the meaning of the last thing said to each pod and NodeGroup, so that it is said once.
 type told map[types.UID]string
 
-func (t told) forget(pending []*corev1.Pod) {
-	present := lo.KeyBy(pending, func(pod *corev1.Pod) types.UID { return pod.UID })
-	maps.DeleteFunc(t, func(uid types.UID, _ string) bool { return present[uid] == nil })
+func (t told) forget(picture *state.Picture) {
+	present := map[types.UID]bool{}
+	for _, pod := range picture.Pending {
+		present[pod.UID] = true
+	}
+	for _, ng := range picture.NodeGroups {
+		present[ng.UID] = true
+	}
+	maps.DeleteFunc(t, func(uid types.UID, _ string) bool { return !present[uid] })
 }
 
 // tell says to each pod what is coming, or why nothing is.
@@ -58,6 +69,40 @@ func (p *Provisioner) tell(picture *state.Picture, plan scheduling.Plan, orders 
 			p.say(picture.Pod(rejection.Pod), nil, corev1.EventTypeWarning, EventNotPlanned, why.meaning, why.text)
 		}
 	}
+}
+
+// tellGroups says to each NodeGroup which of its headroom cannot be had.
+func (p *Provisioner) tellGroups(groups []scheduling.Group, reasons map[types.NamespacedName]reason) {
+	for _, group := range groups {
+		ng := group.NodeGroup
+		text := headroomText(ng, reasons)
+		switch {
+		case text == "":
+			delete(p.told, ng.UID)
+		case p.told[ng.UID] != text:
+			p.told[ng.UID] = text
+			p.recorder.Eventf(ng, nil, corev1.EventTypeWarning, EventHeadroomUnmet, "Provision", "%s", text)
+		}
+	}
+}
+
+// headroomText sums up, shape by shape, how many of the pods that stand for headroom find no room, and why the first of them does not.
+func headroomText(ng *v1alpha1.NodeGroup, reasons map[types.NamespacedName]reason) string {
+	var texts []string
+	for _, room := range ng.Spec.Headroom {
+		one := &v1alpha1.NodeGroup{ObjectMeta: ng.ObjectMeta, Spec: v1alpha1.NodeGroupSpec{Headroom: []v1alpha1.Headroom{room}}}
+		pods, missing, why := scheduling.Headroom(one), 0, ""
+		for _, pod := range pods {
+			if reason, rejected := reasons[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]; rejected {
+				missing++
+				why = cmp.Or(why, reason.text)
+			}
+		}
+		if missing > 0 {
+			texts = append(texts, fmt.Sprintf("no room for %d of %d replicas of headroom %q: %s", missing, len(pods), room.Name, why))
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 // reason is why nothing is bought for a pod.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
@@ -45,5 +47,24 @@ func TestAPoolOfAnotherClusterBuysNothing(t *testing.T) {
 	}
 	if got := machinesOf(t, w); len(got) != 0 {
 		t.Errorf("%d machines, want none", len(got))
+	}
+}
+
+func TestANodeGroupHearsOfHeadroomThatItCannotHave(t *testing.T) {
+	rooms := func(ng *v1alpha1.NodeGroup) {
+		ng.Spec.Headroom = []v1alpha1.Headroom{
+			{Name: "web", Replicas: ptr.To[int32](3), CPU: new(resource.MustParse("1500m")), Memory: new(resource.MustParse("1Gi"))},
+			{Name: "batch", Replicas: ptr.To[int32](1), CPU: new(resource.MustParse("9")), Memory: new(resource.MustParse("1Gi"))},
+			{Name: "tiny", Replicas: ptr.To[int32](1), CPU: new(resource.MustParse("1m")), Memory: new(resource.MustParse("1Mi"))},
+		}
+	}
+	w := newWorld(t, shop{offering("1", "Small", 100, true)}, build.MakeNodeGroup("general").MaxNodes(2).With(rooms).Obj())
+	want := []string{`general HeadroomUnmet: no room for 1 of 3 replicas of headroom "web": node group "general" is at maxNodes 2; ` +
+		`no room for 1 of 1 replicas of headroom "batch": needs 9 cpu; the largest offering of node group "general" is Small with 1.9 cpu allocatable`}
+	if diff := cmp.Diff(want, w.plan(t)); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+	if got := w.plan(t); len(got) != 0 {
+		t.Errorf("said %q again", got)
 	}
 }

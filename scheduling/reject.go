@@ -152,7 +152,7 @@ func (p *planner) missStatic(c, index int, pool *pool, group string) miss {
 			func(t *corev1.Taint) bool { return t.Effect != corev1.TaintEffectPreferNoSchedule }, true)
 		return miss{missedByTaint, fmt.Sprintf("%s has taint %s, which the pod does not tolerate", group, taint.ToString())}
 	case counts["NodeAffinity"] > 0:
-		return miss{missedByAffinity, fmt.Sprintf("no offering of %s has the node labels that the pod requires", group)}
+		return miss{missedByAffinity, p.selectorText(pod, index, group)}
 	}
 	return miss{missedByPlugin, fmt.Sprintf("a machine of %s would be refused by %s", group, last)}
 }

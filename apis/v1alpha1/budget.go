@@ -14,7 +14,7 @@ import (
 )
 
 // AtMost returns how many machines of a pool of that many the budget allows to leave: "3", or "10%" rounded up.
-func (b Budget) AtMost(total int) (int, error) {
+func (b *Budget) AtMost(total int) (int, error) {
 	text, share := strings.CutSuffix(b.Nodes, "%")
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
@@ -27,7 +27,7 @@ func (b Budget) AtMost(total int) (int, error) {
 }
 
 // InForce says whether the budget holds now: always, or while a window of its schedule is open.
-func (b Budget) InForce(now time.Time) (bool, error) {
+func (b *Budget) InForce(now time.Time) (bool, error) {
 	if b.Schedule == nil {
 		return true, nil
 	}
@@ -39,7 +39,7 @@ func (b Budget) InForce(now time.Time) (bool, error) {
 }
 
 // Check says which field cannot be read. The API server refuses most of that, but knows neither time zones nor how many days a month has.
-func (b Budget) Check() error {
+func (b *Budget) Check() error {
 	if _, err := b.AtMost(0); err != nil || b.Schedule == nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (b Budget) Check() error {
 }
 
 // window reads the schedule and where its clock hangs.
-func (b Budget) window() (cron.Schedule, *time.Location, error) {
+func (b *Budget) window() (cron.Schedule, *time.Location, error) {
 	if b.Duration == nil || b.Duration.Duration <= 0 {
 		return nil, nil, fmt.Errorf("duration: must be given and greater than 0 together with schedule %q", *b.Schedule)
 	}

@@ -192,20 +192,20 @@ func TestConditions(t *testing.T) {
 				`correct it: until then no node of this NodeGroup is removed`,
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "1"}, {
-					Nodes: "0", Schedule: ptr.To("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Mars/Olympus"),
+					Nodes: "0", Schedule: new("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: new("Mars/Olympus"),
 				}}
 			},
 		},
 		"a budget whose schedule cannot be read is named": {
 			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: `False BudgetUnread: spec.disruption.budgets[0].schedule: "0 22 * * 9" cannot be read: `,
 			change: func(ng *v1alpha1.NodeGroup) {
-				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Schedule: ptr.To("0 22 * * 9"), Duration: &metav1.Duration{Duration: time.Hour}}}
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Schedule: new("0 22 * * 9"), Duration: &metav1.Duration{Duration: time.Hour}}}
 			},
 		},
 		"budgets that can be read are in the way of nothing": {
 			cloud: shop(), kind: v1alpha1.ConditionBudgetsRead, want: "True BudgetsRead: all budgets can be read",
 			change: func(ng *v1alpha1.NodeGroup) {
-				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "10%"}, {Nodes: "0", Schedule: ptr.To("@daily"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Europe/Helsinki")}}
+				ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "10%"}, {Nodes: "0", Schedule: new("@daily"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: new("Europe/Helsinki")}}
 			},
 		},
 		"a paused pool says so": {

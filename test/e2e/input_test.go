@@ -167,7 +167,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		// The Secret itself wakes the controller: a NodeGroup that nobody touches is looked at once a minute.
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(condition(ctx, g, "general", v1alpha1.ConditionReady)).To(HavePrefix("True Ready"))
-		}).WithTimeout(20*time.Second).WithPolling(time.Second).Should(Succeed())
+		}).WithTimeout(20 * time.Second).WithPolling(time.Second).Should(Succeed())
 	})
 
 	It("a Secret without credentials is named with the keys it should hold", func(ctx SpecContext) {
