@@ -16,14 +16,20 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
+	"k8s.io/kubernetes/pkg/features"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -40,7 +46,11 @@ func TestGolden(t *testing.T) {
 	}
 	for _, path := range inputs {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".in.yaml"), func(t *testing.T) {
-			got := render(t, solve(t, readCase(t, path)))
+			in := readCase(t, path)
+			if len(in.Cluster.Objects().PodGroups) > 0 {
+				featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.GenericWorkload, true)
+			}
+			got := render(t, solve(t, in))
 			golden := strings.TrimSuffix(path, ".in.yaml") + ".out.yaml"
 			if *update {
 				if err := os.WriteFile(golden, got, 0o600); err != nil {
@@ -85,6 +95,7 @@ type reader struct {
 	groups    []*v1alpha1.NodeGroup
 	usage     []usage
 	offerings []scheduling.Offering
+	scheduler *simulate.Scheduler
 }
 
 func readCase(t *testing.T, path string) scheduling.Input {
@@ -110,7 +121,7 @@ func readCase(t *testing.T, path string) scheduling.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings}
+	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings, Scheduler: r.scheduler}
 	if input.Offerings == nil {
 		input.Offerings = build.Catalogue()
 	}
@@ -165,6 +176,32 @@ func (r *reader) read(kind string, document []byte) error {
 		return into(document, func(c *storagev1.StorageClass) { r.objects.StorageClasses = append(r.objects.StorageClasses, c) })
 	case "CSIDriver":
 		return into(document, func(d *storagev1.CSIDriver) { r.objects.CSIDrivers = append(r.objects.CSIDrivers, d) })
+	case "PodGroup":
+		return into(document, func(g *schedulingv1beta1.PodGroup) {
+			g.Namespace = cmp.Or(g.Namespace, "default")
+			r.objects.PodGroups = append(r.objects.PodGroups, g)
+		})
+	case "Namespace":
+		return into(document, func(n *corev1.Namespace) { r.objects.Namespaces = append(r.objects.Namespaces, n) })
+	case "CSINode":
+		return into(document, func(n *storagev1.CSINode) { r.objects.CSINodes = append(r.objects.CSINodes, n) })
+	case "CSIStorageCapacity":
+		return into(document, func(c *storagev1.CSIStorageCapacity) {
+			r.objects.CSIStorageCapacities = append(r.objects.CSIStorageCapacities, c)
+		})
+	case "ResourceClaim":
+		return into(document, func(c *resourceapi.ResourceClaim) {
+			c.Namespace = cmp.Or(c.Namespace, "default")
+			r.objects.ResourceClaims = append(r.objects.ResourceClaims, c)
+		})
+	case "ResourceSlice":
+		return into(document, func(s *resourceapi.ResourceSlice) { r.objects.ResourceSlices = append(r.objects.ResourceSlices, s) })
+	case "DeviceClass":
+		return into(document, func(c *resourceapi.DeviceClass) { r.objects.DeviceClasses = append(r.objects.DeviceClasses, c) })
+	case "KubeSchedulerConfiguration":
+		var err error
+		r.scheduler, err = simulate.ReadScheduler("the golden input", document, nil)
+		return err
 	case "Catalogue":
 		return into(document, r.catalogue)
 	case "Usage":

@@ -32,7 +32,7 @@ import (
 )
 
 // patience is how long kube-scheduler may take to say something about a pod.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // oracle is the whole real kube-scheduler, in this process, on an API server that is only a store.
 type oracle struct {

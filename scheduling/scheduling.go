@@ -89,7 +89,9 @@ type Rejection struct {
 // Solve makes a plan. Pods come in a total order (priority, size, name); nodes that are there, registered and virtual, are used before
 // any machine is bought; every step, and in the end the whole plan once more, is confirmed by kube-scheduler's plugins. The same input
 // gives the same plan, in whatever order its parts come.
-func Solve(in Input) (Plan, error) {
+func Solve(in Input) (Plan, error) { return withGangs(in, solve) }
+
+func solve(in Input) (Plan, error) {
 	problem, err := newProblem(in)
 	if err != nil {
 		return Plan{}, fmt.Errorf("planning: %w", err)

@@ -93,7 +93,7 @@ type demand struct {
 func (d demand) anyNode() string { return fmt.Sprintf("node-%d", d.choice%5) }
 
 // kinds are the demands, by what they are called in the figures.
-var kinds = map[string]func(*build.Pod, demand){ //nolint:gochecknoglobals // a table
+var kinds = map[string]func(*build.Pod, demand){
 	"node affinity with alternatives": func(p *build.Pod, _ demand) {
 		p.NodeAffinity("example.com/absent", "a").OrNodeAffinity(corev1.LabelTopologyZone, "ams", "mars").Tolerate("team")
 	},

@@ -12,13 +12,16 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -30,6 +33,39 @@ func Watched() []client.Object {
 		&appsv1.DaemonSet{}, &policyv1.PodDisruptionBudget{}, &schedulingv1.PriorityClass{},
 		&storagev1.StorageClass{}, &storagev1.CSINode{}, &storagev1.CSIDriver{}, &storagev1.CSIStorageCapacity{}, &storagev1.VolumeAttachment{},
 	}
+}
+
+// Optional returns one object of each further kind that a Picture shows if the API server has it and Include names it.
+func Optional() []client.Object {
+	optional := []client.Object{&resourceapi.ResourceClaim{}, &resourceapi.ResourceSlice{}, &resourceapi.DeviceClass{}}
+	if simulate.Gangs() {
+		optional = append(optional, &schedulingv1beta1.PodGroup{})
+	}
+	return optional
+}
+
+// Include makes every later Picture show an Optional kind. Without it pods that claim a device are refused for want of their claim.
+func (c *Cluster) Include(kind client.Object) { c.included = append(c.included, kind) }
+
+// readIncluded lists the Optional kinds that are included.
+func (c *Cluster) readIncluded(ctx context.Context, l *listed) error {
+	for _, kind := range c.included {
+		var err error
+		switch kind.(type) {
+		case *resourceapi.ResourceClaim:
+			err = read(ctx, c.reader, &resourceapi.ResourceClaimList{}, &l.ResourceClaims)
+		case *resourceapi.ResourceSlice:
+			err = read(ctx, c.reader, &resourceapi.ResourceSliceList{}, &l.ResourceSlices)
+		case *resourceapi.DeviceClass:
+			err = read(ctx, c.reader, &resourceapi.DeviceClassList{}, &l.DeviceClasses)
+		case *schedulingv1beta1.PodGroup:
+			err = read(ctx, c.reader, &schedulingv1beta1.PodGroupList{}, &l.PodGroups)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type listed struct {
@@ -60,6 +96,7 @@ func (c *Cluster) list(ctx context.Context) (*listed, error) {
 		func() error { return read(ctx, c.reader, &storagev1.CSIDriverList{}, &l.CSIDrivers) },
 		func() error { return read(ctx, c.reader, &storagev1.CSIStorageCapacityList{}, &l.CSIStorageCapacities) },
 		func() error { return read(ctx, c.reader, &storagev1.VolumeAttachmentList{}, &l.VolumeAttachments) },
+		func() error { return c.readIncluded(ctx, l) },
 	}
 	for _, read := range reads {
 		if err := read(); err != nil {

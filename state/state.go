@@ -29,8 +29,9 @@ import (
 
 // Cluster makes Pictures from a reader that is kept current by watches.
 type Cluster struct {
-	reader client.Reader
-	clock  clock.PassiveClock
+	reader   client.Reader
+	clock    clock.PassiveClock
+	included []client.Object
 }
 
 // New returns a Cluster that reads from reader, which should be backed by informers: every Picture lists everything.

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -145,6 +146,15 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 		}
 	}
 	cluster := state.New(mgr.GetClient(), realClock)
+	for _, object := range state.Optional() {
+		// An API server that does not have the kind has no pods that need it either.
+		switch _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); {
+		case err == nil:
+			cluster.Include(object)
+		case !meta.IsNoMatchError(err):
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+	}
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
 		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler,

@@ -23,7 +23,8 @@ const unlimited = 1 << 60
 // expectedCapacities says how much room for new volumes planned nodes will have, for drivers that publish it. A driver publishes nothing about a
 // node, or a zone, that has no node yet, and kube-scheduler reads silence as "no room": without this no machine would ever be
 // bought for such a pod. A planned node that shares a published segment (a zone) has what is published for it. One that opens a new segment
-// (its own disk, or a zone without nodes) is expected to have as much as the roomiest that is published, and any amount if none is.
+// (its own disk, or a zone without nodes) is expected to have as much as the largest that is published, what is free and what is taken of
+// it, and any amount if none is.
 func expectedCapacities(objects *snapshot.Objects) []*storagev1.CSIStorageCapacity {
 	tracked := map[string]bool{}
 	for _, driver := range objects.CSIDrivers {
@@ -44,7 +45,7 @@ func expectedCapacities(objects *snapshot.Objects) []*storagev1.CSIStorageCapaci
 		if !tracked[class.Provisioner] {
 			continue
 		}
-		room, segments := newSegments(ofClass(objects.CSIStorageCapacities, class.Name))
+		room, segments := newSegments(ofClass(objects.CSIStorageCapacities, class.Name), objects.PersistentVolumes)
 		if len(segments) == 0 {
 			segments = append(segments, registered)
 		}
@@ -60,15 +61,17 @@ func expectedCapacities(objects *snapshot.Objects) []*storagev1.CSIStorageCapaci
 	return all
 }
 
-// newSegments returns the greatest room that is published, and which nodes are in a segment about which nothing is: those on which one of
+// newSegments returns the size of the largest segment that is published, and which nodes are in a segment about which nothing is: those on which one of
 // the labels has a value that no published segment has.
-func newSegments(published []*storagev1.CSIStorageCapacity) (*resource.Quantity, []metav1.LabelSelectorRequirement) {
+func newSegments(published []*storagev1.CSIStorageCapacity, volumes []*corev1.PersistentVolume) (*resource.Quantity, []metav1.LabelSelectorRequirement) {
 	room := resource.NewQuantity(unlimited, resource.BinarySI)
 	seen := map[string][]string{} // values that are published, by label
 	for i, p := range published {
 		capacity := ptr.Deref(p.Capacity, resource.Quantity{})
-		if p.MaximumVolumeSize != nil {
-			capacity = *p.MaximumVolumeSize
+		for _, volume := range volumes {
+			if volume.Spec.StorageClassName == p.StorageClassName && within(volume, p.NodeTopology) {
+				capacity.Add(volume.Spec.Capacity[corev1.ResourceStorage])
+			}
 		}
 		if i == 0 || capacity.Cmp(*room) > 0 {
 			room = &capacity
@@ -89,4 +92,20 @@ func newSegments(published []*storagev1.CSIStorageCapacity) (*resource.Quantity,
 
 func ofClass(all []*storagev1.CSIStorageCapacity, class string) []*storagev1.CSIStorageCapacity {
 	return slices.DeleteFunc(slices.Clone(all), func(c *storagev1.CSIStorageCapacity) bool { return c.StorageClassName != class })
+}
+
+// within says whether a volume can be reached from the segment only.
+func within(volume *corev1.PersistentVolume, segment *metav1.LabelSelector) bool {
+	if segment == nil || volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil {
+		return false
+	}
+	matches := func(term corev1.NodeSelectorTerm) bool {
+		for _, expression := range term.MatchExpressions {
+			if value, is := segment.MatchLabels[expression.Key]; is && slices.Equal(expression.Values, []string{value}) {
+				return true
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(volume.Spec.NodeAffinity.Required.NodeSelectorTerms, matches)
 }

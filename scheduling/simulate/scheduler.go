@@ -5,6 +5,7 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -69,13 +72,43 @@ func (s *Scheduler) Names() []string {
 
 func (s *Scheduler) content() ([]config.KubeSchedulerProfile, runtime.Registry, error) {
 	if s != nil {
-		return s.profiles, s.plugins, nil
+		return judging(s.profiles), s.plugins, nil
 	}
 	defaults, err := latest.Default()
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the default scheduler configuration: %w", err)
 	}
-	return defaults.Profiles[:1], nil, nil
+	return judging(defaults.Profiles[:1]), nil, nil
+}
+
+// judging returns the profiles without the plugins that act only when the verdict is there. They want more of a scheduler than is here.
+func judging(profiles []config.KubeSchedulerProfile) []config.KubeSchedulerProfile {
+	acting := []string{names.DefaultPreemption, names.GangScheduling, names.TopologyPlacementGenerator, names.PodGroupPodsCount}
+	var all []config.KubeSchedulerProfile
+	for i := range profiles {
+		profile := profiles[i].DeepCopy()
+		for _, set := range pluginSets(profile.Plugins) {
+			set.Enabled = slices.DeleteFunc(set.Enabled, func(p config.Plugin) bool { return slices.Contains(acting, p.Name) })
+		}
+		all = append(all, *profile)
+	}
+	return all
+}
+
+// pluginSets returns the plugins by extension point, as the configuration spells it.
+func pluginSets(points *config.Plugins) map[string]*config.PluginSet {
+	sets := map[string]*config.PluginSet{}
+	if points == nil {
+		return sets
+	}
+	all := reflect.ValueOf(points).Elem()
+	for i := range all.NumField() {
+		if set, ok := reflect.TypeAssert[*config.PluginSet](all.Field(i).Addr()); ok {
+			name := all.Type().Field(i).Name
+			sets[strings.ToLower(name[:1])+name[1:]] = set
+		}
+	}
+	return sets
 }
 
 // inimitable lists what makes the real scheduler refuse nodes that this program would accept.
@@ -108,9 +141,7 @@ func inimitable(read *config.KubeSchedulerConfiguration) (failures []error) {
 // prune drops plugins that are not compiled in from the extension points that decide nothing about fit, and fails where they do decide.
 func (s *Scheduler) prune() (failures []error) {
 	known := plugins.NewInTreeRegistry()
-	for name, factory := range s.plugins {
-		known[name] = factory
-	}
+	maps.Copy(known, s.plugins)
 	for i := range s.profiles {
 		points := s.profiles[i].Plugins
 		if points == nil {
@@ -118,14 +149,8 @@ func (s *Scheduler) prune() (failures []error) {
 		}
 		path := field.NewPath("profiles").Index(i).Child("plugins")
 		decides := []*config.PluginSet{&points.MultiPoint, &points.PreFilter, &points.Filter, &points.Reserve}
-		all := reflect.ValueOf(points).Elem()
-		for j := range all.NumField() {
-			set, ok := all.Field(j).Addr().Interface().(*config.PluginSet)
-			if !ok {
-				continue
-			}
-			name := all.Type().Field(j).Name
-			path := path.Child(strings.ToLower(name[:1]) + name[1:]).Child("enabled")
+		for point, set := range pluginSets(points) {
+			path := path.Child(point).Child("enabled")
 			set.Enabled = slices.DeleteFunc(slices.Clone(set.Enabled), func(p config.Plugin) bool {
 				_, compiledIn := known[p.Name]
 				if !compiledIn && slices.Contains(decides, set) {
@@ -169,10 +194,21 @@ func sorted(registry runtime.Registry) []string {
 	return all
 }
 
+// Gangs says whether kube-scheduler starts the pods of a pod group together or not at all.
+func Gangs() bool { return utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) }
+
 // SetFeatureGates makes the plugins behave as those of a kube-scheduler that was started with --feature-gates=GATES, for example
 // "GenericWorkload=true". They are one set for the whole process and must be set before the first Engine is made.
 func SetFeatureGates(gates string) error {
-	err := utilfeature.DefaultMutableFeatureGate.DeepCopy().Set(gates) // a set that is refused would spoil the real one
+	tried := utilfeature.DefaultMutableFeatureGate.DeepCopy() // a set that is refused would spoil the real one
+	err := tried.Set(gates)
+	for _, gate := range []featuregate.Feature{
+		features.InterPodAffinityHostnameFastPath, features.CompositePodGroup, features.TopologyAwareWorkloadScheduling,
+	} {
+		if err == nil && tried.Enabled(gate) {
+			err = fmt.Errorf("%s cannot be imitated; leave it out to have plans that kube-scheduler may refuse", gate)
+		}
+	}
 	if err == nil {
 		err = utilfeature.DefaultMutableFeatureGate.Set(gates)
 	}

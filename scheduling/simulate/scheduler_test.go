@@ -171,6 +171,9 @@ func TestFeatureGatesThatNobodyKnowsAreRefused(t *testing.T) {
 	if err := simulate.SetFeatureGates("NoSuchGate=true"); err == nil || !strings.Contains(err.Error(), "NoSuchGate") {
 		t.Errorf("got %v", err)
 	}
+	if err := simulate.SetFeatureGates("InterPodAffinityHostnameFastPath=true"); err == nil || !strings.Contains(err.Error(), "cannot be imitated") {
+		t.Errorf("a gate that changes what plugins read: got %v", err)
+	}
 	if err := simulate.SetFeatureGates(""); err != nil {
 		t.Error(err)
 	}

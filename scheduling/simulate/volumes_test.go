@@ -232,6 +232,8 @@ func TestRoomForVolumesOnAPlannedNode(t *testing.T) {
 	own := func(size string) []*storagev1.CSIStorageCapacity {
 		return []*storagev1.CSIStorageCapacity{build.MakeCapacity("old", "local", size, topology, "old")}
 	}
+	full := local(old)
+	full.PersistentVolumes = []*corev1.PersistentVolume{build.MakePV("taken", "local").In(topology, "old").BoundTo("other").Obj()} // 10 GiB
 	for name, c := range map[string]struct {
 		objects   snapshot.Objects
 		published []*storagev1.CSIStorageCapacity
@@ -239,11 +241,13 @@ func TestRoomForVolumesOnAPlannedNode(t *testing.T) {
 		node      string
 		fits      bool
 	}{
-		"nothing is published, for there is no node": {local(), nil, "hel", "new", true},
-		"silence about a node that is there is a no": {local(old), nil, "hel", "old", false},
-		"the room of the zone counts":                {local(old), zone("20Gi"), "hel", "new", true},
-		"a full zone has no room on a new machine":   {local(old), zone("5Gi"), "hel", "new", false},
-		"another zone is expected to have as much":   {local(old), zone("20Gi"), "ams", "new", true},
+		"what is taken of a disk is free on a new one": {full, own("5Gi"), "hel", "new", true},
+		"and not on the old one":                       {full, own("5Gi"), "hel", "old", false},
+		"nothing is published, for there is no node":   {local(), nil, "hel", "new", true},
+		"silence about a node that is there is a no":   {local(old), nil, "hel", "old", false},
+		"the room of the zone counts":                  {local(old), zone("20Gi"), "hel", "new", true},
+		"a full zone has no room on a new machine":     {local(old), zone("5Gi"), "hel", "new", false},
+		"another zone is expected to have as much":     {local(old), zone("20Gi"), "ams", "new", true},
 		"or as little": {local(old), zone("5Gi"), "ams", "new", false},
 		"a disk of its own is expected to be as large": {local(old), own("20Gi"), "hel", "new", true},
 		"and no larger": {local(old), own("5Gi"), "hel", "new", false},

@@ -17,6 +17,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
@@ -34,6 +35,7 @@ type Objects struct {
 	Namespaces           []*corev1.Namespace
 	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
 	PriorityClasses      []*schedulingv1.PriorityClass
+	PodGroups            []*schedulingv1beta1.PodGroup
 
 	PersistentVolumes      []*corev1.PersistentVolume
 	PersistentVolumeClaims []*corev1.PersistentVolumeClaim
