@@ -283,15 +283,33 @@ func (p *planner) dropIdle() error {
 	return nil
 }
 
+// load is what a machine holds, in numbers.
+type load struct {
+	sum     pack.Vector
+	movable bool
+}
+
+func (p *planner) load(m *machine) load {
+	l := load{slices.Clone(m.room), p.movable(m)}
+	for r, free := range p.book.Free(m.seat) {
+		l.sum[r] -= free
+	}
+	return l
+}
+
 // pair replaces two machines by one that costs no more.
 func (p *planner) pair() error {
 	tried := 0
+	loads := map[*machine]load{}
+	for _, m := range p.machines {
+		loads[m] = p.load(m)
+	}
 	for first := 0; first < len(p.machines); first++ { //nolint:intrange // machines leave while it runs
 		for second := first + 1; second < len(p.machines); {
 			if tried++; tried > pairsTried {
 				return nil
 			}
-			done, err := p.tryPair(p.machines[first], p.machines[second])
+			done, err := p.tryPair(p.machines[first], p.machines[second], loads)
 			if err != nil {
 				return err
 			}
@@ -303,11 +321,11 @@ func (p *planner) pair() error {
 	return nil
 }
 
-func (p *planner) tryPair(m, other *machine) (bool, error) {
-	if m.pool != other.pool || !p.movable(m) || !p.movable(other) {
+func (p *planner) tryPair(m, other *machine, loads map[*machine]load) (bool, error) {
+	if m.pool != other.pool || !loads[m].movable || !loads[other].movable {
 		return false, nil
 	}
-	index := p.cheapestFor(m, other)
+	index := p.cheapestFor(m, other, loads)
 	if index < 0 {
 		return false, nil
 	}
@@ -326,6 +344,7 @@ func (p *planner) tryPair(m, other *machine) (bool, error) {
 	}
 	if done {
 		p.machines = slices.DeleteFunc(p.machines, func(o *machine) bool { return o == other })
+		loads[m] = p.load(m)
 		return true, nil
 	}
 	p.budgets[m.pool] = before
@@ -336,13 +355,18 @@ func (p *planner) tryPair(m, other *machine) (bool, error) {
 }
 
 // cheapestFor returns the cheapest candidate that would hold both machines' pods for no more than both cost, or -1.
-func (p *planner) cheapestFor(m, other *machine) int {
+func (p *planner) cheapestFor(m, other *machine, loads map[*machine]load) int {
+	sum := slices.Clone(loads[m].sum)
+	for r, amount := range loads[other].sum {
+		sum[r] += amount
+	}
 	both := int64(p.price(m.candidate) + p.price(other.candidate))
 	for index, c := range p.candidates {
 		if pack.ComparePrices(int64(p.price(c)), both) > 0 {
 			break
 		}
-		if c.pool == m.pool && c.offering.Datacenter == m.offering.Datacenter && p.mayHold(c, index, m.pods, other.pods) {
+		if c.pool == m.pool && c.offering.Datacenter == m.offering.Datacenter && largerThan(c.room, sum) &&
+			p.mayHold(c, index, m.pods, other.pods) {
 			return index
 		}
 	}

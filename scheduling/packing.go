@@ -37,9 +37,9 @@ func (p *planner) chooseIn(even evenness) []pack.Pattern {
 		return nil
 	}
 	if loose { // how even a spread over hosts has to be depends on how many hosts there will be
-		for range roundsOfCounting {
+		for round := 0; loose && round < roundsOfCounting; round++ {
 			hosts.count(pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns)
-			packing, _ = p.packing(even, hosts)
+			packing, loose = p.packing(even, hosts)
 		}
 	}
 	return pack.Solve(packing, p.effort()).Patterns
@@ -65,7 +65,7 @@ func (h *hosts) count(patterns []pack.Pattern) {
 
 // It is enough to learn about how many machines there will be.
 const (
-	effortOfCounting = 3
+	effortOfCounting = 1
 	roundsOfCounting = 3
 )
 
@@ -201,11 +201,11 @@ func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint,
 	least, domains := constraint.Least()
 	if domains == 0 || least > 0 {
 		// Whether the pods fill every host, or leave one without, which then holds back the others, depends on their number.
-		loose = true
 		switch count := packing.Classes[c].Count; {
 		case expected.machines == 0:
-			limit = count
+			limit, loose = count, true
 		case expected.holding[c] == expected.machines: // each host will have some
+			loose = true
 			limit = max((count+expected.machines-1)/expected.machines, constraint.MaxSkew)
 		}
 		if domains > 0 { // the hosts that are there take no more
