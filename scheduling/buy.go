@@ -144,7 +144,7 @@ func (p *planner) fillOne(w want) (int, error) {
 	switch {
 	case p.classes[c].opaque:
 		query := p.engine.Ask(p.left[c][0])
-		taken, err := p.placeOpaque(query, c, p.left[c][0], place)
+		taken, err := p.placeOpaque(query, c, place)
 		if err != nil || !taken {
 			return 0, err
 		}

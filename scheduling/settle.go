@@ -7,8 +7,6 @@ import (
 	"iter"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
 
@@ -118,13 +116,13 @@ func (p *planner) settleRelated(c int, places []place) error {
 // settleOpaque asks the plugins about every pod.
 func (p *planner) settleOpaque(c int) error {
 	for len(p.left[c]) > 0 {
-		pod, taken := p.left[c][0], false
-		query := p.engine.Ask(pod)
+		taken := false
+		query := p.engine.Ask(p.left[c][0])
 		if _, refused := query.Refused(); refused {
 			return nil
 		}
 		for place := range p.places(c) {
-			verdict, err := p.placeOpaque(query, c, pod, place)
+			verdict, err := p.placeOpaque(query, c, place)
 			if err != nil {
 				return err
 			}
@@ -139,7 +137,8 @@ func (p *planner) settleOpaque(c int) error {
 	return nil
 }
 
-func (p *planner) placeOpaque(query *simulate.Query, c int, pod *corev1.Pod, place place) (bool, error) {
+// placeOpaque places the first pod of a class that is left, about which the plugins are asked.
+func (p *planner) placeOpaque(query *simulate.Query, c int, place place) (bool, error) {
 	node := p.nodeAt(place.seat)
 	if !query.Fits(node).Fits {
 		return false, nil

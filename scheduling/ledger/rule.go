@@ -100,10 +100,11 @@ func (l *Ledger) newRule(shape *snapshot.Shape) *rule {
 			}
 			return true
 		}
-		text := ""
+		texts := make([]string, len(terms))
 		for i := range terms {
-			text += textOf(&terms[i]) + ";"
+			texts[i] = textOf(&terms[i])
 		}
+		text := strings.Join(texts, ";")
 		for i := range terms {
 			c := l.counter("near "+terms[i].TopologyKey+" "+text, terms[i].TopologyKey, matchesAll)
 			c.binding = true
@@ -278,20 +279,20 @@ func honours(policy *corev1.NodeInclusionPolicy, unset corev1.NodeInclusionPolic
 
 // policies writes down what decides which nodes a spread counts.
 func policies(constraint *corev1.TopologySpreadConstraint, pod *corev1.Pod) string {
-	text := ""
+	var text strings.Builder
 	if honours(constraint.NodeAffinityPolicy, corev1.NodeInclusionPolicyHonor) {
-		text += fmt.Sprint("nodes ", labels.Set(pod.Spec.NodeSelector))
+		fmt.Fprint(&text, "nodes ", labels.Set(pod.Spec.NodeSelector))
 		if pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil {
-			text += pod.Spec.Affinity.NodeAffinity.String()
+			text.WriteString(pod.Spec.Affinity.NodeAffinity.String())
 		}
 	}
 	if honours(constraint.NodeTaintsPolicy, corev1.NodeInclusionPolicyIgnore) {
-		text += "taints "
+		text.WriteString("taints ")
 		for i := range pod.Spec.Tolerations {
-			text += pod.Spec.Tolerations[i].String()
+			text.WriteString(pod.Spec.Tolerations[i].String())
 		}
 	}
-	return text
+	return text.String()
 }
 
 func eligibility(
@@ -327,11 +328,11 @@ func (l *Ledger) addPorts(r *rule) {
 	if len(wanted) == 0 {
 		return
 	}
-	text := "ports"
+	var text strings.Builder
 	for _, port := range wanted {
-		text += fmt.Sprintf(" %s/%s/%d", port.HostIP, port.Protocol, port.HostPort)
+		fmt.Fprintf(&text, "port %s/%s/%d ", port.HostIP, port.Protocol, port.HostPort)
 	}
-	c := l.counter(text, ownSeat, func(other *snapshot.Shape) bool { return conflict(wanted, schedutil.GetHostPorts(other.Pod)) })
+	c := l.counter(text.String(), ownSeat, func(other *snapshot.Shape) bool { return conflict(wanted, schedutil.GetHostPorts(other.Pod)) })
 	r.apart = append(r.apart, c)
 }
 

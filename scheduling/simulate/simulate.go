@@ -26,6 +26,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
+	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
@@ -282,6 +283,14 @@ func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
 	}
 	if err := info.RemovePod(logr.Discard(), pod.GetPod()); err != nil {
 		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, keyOf(twin), err)
+	}
+	if len(schedutil.GetHostPorts(pod.GetPod())) > 0 {
+		// The node keeps a set of ports: with one pod gone, a port that two of them took would look free.
+		for _, other := range info.GetPods() {
+			for _, port := range schedutil.GetHostPorts(other.GetPod()) {
+				info.GetUsedPorts().Add(port.HostIP, string(port.Protocol), port.HostPort)
+			}
+		}
 	}
 	verdict := q.FitsOn(info)
 	info.AddPodInfo(pod)

@@ -19,9 +19,10 @@ func (n *narrowed) GetPods() []fwk.PodInfo { return n.pods }
 // name is whole. Plugins that count pods all over the cluster look at every pod of the list: a million selectors to find a hundred pods.
 func (s *Snapshot) Narrow(matters func(*Shape) bool) {
 	if s.bare == nil {
-		s.bare = make([]fwk.NodeInfo, len(s.list))
+		s.bare, s.views = make([]fwk.NodeInfo, len(s.list)), make([]*narrowed, len(s.list))
 		for i, info := range s.list {
-			s.bare[i] = &narrowed{NodeInfo: info}
+			s.views[i] = &narrowed{NodeInfo: info}
+			s.bare[i] = s.views[i]
 		}
 	}
 	for shape, on := range s.kinds {
@@ -30,8 +31,7 @@ func (s *Snapshot) Narrow(matters func(*Shape) bool) {
 		}
 		twin := &podInfo{shape.Pod, shape}
 		for node, pods := range on {
-			at := s.index[node]
-			n := s.bare[at].(*narrowed) //nolint:forcetypeassert // made above
+			n := s.views[s.index[node]]
 			for range pods {
 				n.pods = append(n.pods, twin)
 			}

@@ -66,7 +66,8 @@ type Snapshot struct {
 	planned map[string]bool           // nodes in the picture that are not registered
 	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
 	sorted  []fwk.NodeInfo            // by name; nil until asked for
-	bare    []fwk.NodeInfo            // the list without pods; nil until asked for
+	bare    []fwk.NodeInfo            // the list without pods, each a *narrowed; nil until asked for
+	views   []*narrowed               // the same
 	touched []*narrowed               // of bare: those that show pods now
 	narrow  bool                      // the list of all nodes is bare
 
@@ -311,7 +312,7 @@ func (s *Snapshot) insert(info fwk.NodeInfo) {
 	node := info.Node().Name
 	s.index[node] = len(s.list)
 	s.list = append(s.list, info)
-	s.sorted, s.bare = nil, nil
+	s.sorted, s.bare, s.views = nil, nil, nil
 	if !s.facts.registered[node] {
 		s.planned[node] = true
 	}
@@ -334,7 +335,7 @@ func (s *Snapshot) extract(node string) fwk.NodeInfo {
 	delete(s.planned, node)
 	s.spread.remove(node)
 	s.anti.remove(node)
-	s.sorted, s.bare = nil, nil
+	s.sorted, s.bare, s.views = nil, nil, nil
 	for _, pod := range info.GetPods() {
 		s.countClaims(pod.GetPod(), -1)
 		s.countKind(pod, node, -1)

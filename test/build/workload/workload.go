@@ -132,7 +132,7 @@ func Offerings(seed uint64, count int) []scheduling.Offering {
 	return all
 }
 
-// Cluster makes nodes nodes in three zones with podsPerNode running pods each, which are the pods of workloads with 150 pods. About an
+// Cluster makes as many nodes as asked for, in three zones, with podsPerNode running pods each, which are the pods of workloads with 150 pods. About an
 // eighth of each node is free. One workload in a hundred keeps its pods apart.
 func Cluster(seed uint64, nodes, podsPerNode int) snapshot.Objects {
 	r := rand.New(rand.NewPCG(seed, 13))
