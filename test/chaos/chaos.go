@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-
-	"github.com/samber/lo"
 )
 
 // Options of a series of runs.
@@ -50,13 +48,13 @@ type Failure struct {
 }
 
 // String is the one line that a series ends with.
-func (r Report) String() string {
+func (r *Report) String() string {
 	return fmt.Sprintf("runs=%d faults=%d kills=%d leaked=%d boughtTwice=%d foreignTouched=%d stuck=%d",
 		r.Runs, r.Faults, r.Kills, r.Leaked, r.BoughtTwice, r.ForeignTouched, r.Stuck)
 }
 
 // Failed says whether anything happened that must never happen.
-func (r Report) Failed() bool { return r.Leaked+r.BoughtTwice+r.ForeignTouched+r.Stuck > 0 }
+func (r *Report) Failed() bool { return r.Leaked+r.BoughtTwice+r.ForeignTouched+r.Stuck > 0 }
 
 // Run makes the runs. The same options give the same report.
 func Run(ctx context.Context, o Options, progress func(done int)) (Report, error) {
@@ -109,9 +107,4 @@ func (r *Report) add(other Report) {
 	for point, kills := range other.Points {
 		r.Points[point] += kills
 	}
-}
-
-// NeverKilledAt returns the points at which no run was killed.
-func (r Report) NeverKilledAt() []Point {
-	return lo.Filter(Points(), func(p Point, _ int) bool { return r.Points[p] == 0 })
 }

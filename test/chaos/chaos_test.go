@@ -18,12 +18,12 @@ func TestNothingLeaksWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(report)
+	t.Log(&report)
 	for _, failure := range report.Failures {
 		t.Errorf("run %d: %s", failure.Run, failure.Message)
 	}
 	if report.Failed() || report.Faults < report.Runs || report.Kills < report.Runs {
-		t.Errorf("%s: want nothing to have happened that must never happen, and more than a fault and a kill in each run", report)
+		t.Errorf("%s: want nothing to have happened that must never happen, and more than a fault and a kill in each run", &report)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestARunNotices(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tc.counted(report) == 0 || !report.Failed() || len(report.Failures) == 0 {
-				t.Fatalf("%s: the run noticed nothing", report)
+				t.Fatalf("%s: the run noticed nothing", &report)
 			}
 			said := ""
 			for _, failure := range report.Failures {

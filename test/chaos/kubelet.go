@@ -45,7 +45,7 @@ func (w *world) kubelets(ctx context.Context) error {
 		if err := w.store.Status().Update(ctx, node); err != nil {
 			return err
 		}
-		w.learn(node)
+		w.learn(ctx, node)
 		if status == corev1.ConditionTrue {
 			if err := w.run(ctx, name); err != nil {
 				return err
@@ -85,7 +85,7 @@ func (w *world) join(ctx context.Context, machine memory.Machine) error {
 	if err := w.store.Create(ctx, node); err != nil {
 		return err
 	}
-	w.learn(node)
+	w.learn(ctx, node)
 	return nil
 }
 

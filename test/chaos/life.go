@@ -32,7 +32,7 @@ func uid(number int) types.UID { return types.UID(fmt.Sprintf("uid-%d", number))
 // live makes one run.
 func live(ctx context.Context, o Options, number int) (Report, error) {
 	report := Report{Runs: 1, Points: map[Point]int{}}
-	w, err := newWorld(o.Seed, number, o.Intensity)
+	w, err := newWorld(ctx, o.Seed, number, o.Intensity)
 	if err != nil {
 		return report, err
 	}
@@ -151,7 +151,7 @@ func (w *world) lose(ctx context.Context) error {
 		if err := w.store.Delete(ctx, machine); err != nil {
 			return err
 		}
-		w.learn(machine)
+		w.learn(ctx, machine)
 		return nil
 	}
 	return nil
@@ -196,11 +196,12 @@ func (w *world) leftOver() []string {
 }
 
 func describe(name string, machine *v1alpha1.VPSieNode) string {
-	text := fmt.Sprintf("VPSieNode %s: %s, machine %q, deleted %v, order %+v", name, machine.Status.Phase, machine.Status.InstanceID, !machine.DeletionTimestamp.IsZero(), machine.Status.Order)
+	var text strings.Builder
+	fmt.Fprintf(&text, "VPSieNode %s: %s, machine %q, deleted %v, order %+v", name, machine.Status.Phase, machine.Status.InstanceID, !machine.DeletionTimestamp.IsZero(), machine.Status.Order)
 	for _, c := range machine.Status.Conditions {
-		text += fmt.Sprintf("\n    %s=%s %s %s: %s", c.Type, c.Status, c.LastTransitionTime.Format(time.TimeOnly), c.Reason, c.Message)
+		fmt.Fprintf(&text, "\n    %s=%s %s %s: %s", c.Type, c.Status, c.LastTransitionTime.Format(time.TimeOnly), c.Reason, c.Message)
 	}
-	return text
+	return text.String()
 }
 
 // audit asks VPSie's books. Machines of one size are interchangeable: where VPSie made two for one order, giving back either is right.

@@ -81,9 +81,9 @@ func (p *process) dies(at Point) bool {
 
 // client is the process's way to the API server: reads of machines and Nodes come from its watches, writes can be its last.
 func (p *process) client() client.Client {
-	changed := func(object client.Object, err error) error {
+	changed := func(ctx context.Context, object client.Object, err error) error {
 		if err == nil {
-			p.w.learn(object)
+			p.w.learn(ctx, object)
 		}
 		return err
 	}
@@ -107,24 +107,24 @@ func (p *process) client() client.Client {
 			return c.List(ctx, into, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
-			return p.step(recoverNode, func() error { return changed(object, c.Create(ctx, object, opts...)) })
+			return p.step(recoverNode, func() error { return changed(ctx, object, c.Create(ctx, object, opts...)) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
 			step := removeNode
 			if _, ok := object.(*v1alpha1.VPSieNode); ok {
 				step = deleteVPSieNode
 			}
-			return p.step(step, func() error { return changed(object, c.Delete(ctx, object, opts...)) })
+			return p.step(step, func() error { return changed(ctx, object, c.Delete(ctx, object, opts...)) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			return p.step(changeOf(object), func() error { return changed(object, c.Patch(ctx, object, patch, opts...)) })
+			return p.step(changeOf(object), func() error { return changed(ctx, object, c.Patch(ctx, object, patch, opts...)) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
 			step := noteOther
 			if vn, ok := object.(*v1alpha1.VPSieNode); ok {
 				step = noteOf(vn)
 			}
-			return p.step(step, func() error { return changed(object, c.SubResource(sub).Patch(ctx, object, patch, opts...)) })
+			return p.step(step, func() error { return changed(ctx, object, c.SubResource(sub).Patch(ctx, object, patch, opts...)) })
 		},
 		SubResourceCreate: func(ctx context.Context, c client.Client, sub string, object, what client.Object, opts ...client.SubResourceCreateOption) error {
 			return p.step(evictPod, func() error { return c.SubResource(sub).Create(ctx, object, what, opts...) })

@@ -58,7 +58,7 @@ type world struct {
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func newWorld(seed int64, number int, intensity float64) (*world, error) {
+func newWorld(ctx context.Context, seed int64, number int, intensity float64) (*world, error) {
 	scheme := runtime.NewScheme()
 	// No more kinds than are used: the fake API server looks through all of them at each write.
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, policyv1.AddToScheme, storagev1.AddToScheme, v1alpha1.AddToScheme} {
@@ -76,9 +76,6 @@ func newWorld(seed int64, number int, intensity float64) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := account.Mix(fault.Harsh(random.Int64(), intensity)); err != nil {
-		return nil, err
-	}
 	w := &world{
 		random: random, clock: clock, cloud: account, wild: true,
 		truth:   objects{map[string]*v1alpha1.VPSieNode{}, map[string]*corev1.Node{}},
@@ -87,25 +84,26 @@ func newWorld(seed int64, number int, intensity float64) (*world, error) {
 		target: Points()[number%len(Points())], passes: random.IntN(3),
 	}
 	w.store = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.VPSieNode{}).
-		WithIndex(&corev1.Pod{}, drain.NodeNameField, func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
+		WithIndex(&corev1.Pod{}, drain.NodeNameField, nodeOf).
 		WithObjects(w.group).Build()
-	w.offerings = catalogue()
+	if w.offerings, err = account.Offerings(ctx); err != nil {
+		return nil, err
+	}
+	// Not before: what is sold is known from the start.
+	if err := account.Mix(fault.Harsh(random.Int64(), intensity)); err != nil {
+		return nil, err
+	}
 	w.sendOrder, w.sendRelease = account.Order, account.Release
 	w.process = newProcess(w)
 	return w, nil
 }
 
-// catalogue is what the cloud in memory sells.
-func catalogue() []scheduling.Offering {
-	plain, err := memory.New(memory.Options{})
-	if err != nil {
-		panic(err) // its zero value is documented to work
+// nodeOf is the index by which a drain reads pods.
+func nodeOf(object client.Object) []string {
+	if pod, ok := object.(*corev1.Pod); ok {
+		return []string{pod.Spec.NodeName}
 	}
-	offerings, err := plain.Offerings(context.Background())
-	if err != nil {
-		panic(err)
-	}
-	return offerings
+	return nil
 }
 
 // strikes says whether the controller is killed here and now.
@@ -125,8 +123,7 @@ func (w *world) strikes(at Point) bool {
 }
 
 // learn takes an object over from the store, as every watch will in time.
-func (w *world) learn(object client.Object) {
-	ctx := context.Background()
+func (w *world) learn(ctx context.Context, object client.Object) {
 	switch o := object.(type) {
 	case *v1alpha1.VPSieNode:
 		fresh := &v1alpha1.VPSieNode{}
@@ -184,7 +181,7 @@ func (w *world) demand(ctx context.Context) error {
 		victim := living[i]
 		living = slices.Delete(living, i, i+1)
 		err := w.process.step(deleteVPSieNode, func() error {
-			defer w.learn(victim)
+			defer w.learn(ctx, victim)
 			return client.IgnoreNotFound(w.store.Delete(ctx, victim.DeepCopy()))
 		})
 		if w.process.killed || err != nil {
@@ -219,7 +216,7 @@ func (w *world) order(ctx context.Context) error {
 		if err := w.store.Create(ctx, vn); err != nil {
 			return err
 		}
-		w.learn(vn)
+		w.learn(ctx, vn)
 		return nil
 	})
 	return ignoreKilled(err)

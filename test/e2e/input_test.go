@@ -126,7 +126,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 	It("a budget in a time zone that does not exist is named", func(ctx SpecContext) {
 		Expect(kube.Create(ctx, nodeGroup("martian", func(ng *v1alpha1.NodeGroup) {
 			ng.Spec.Disruption.Budgets = []v1alpha1.Budget{{
-				Nodes: "0", Schedule: ptr.To("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: ptr.To("Mars/Olympus"),
+				Nodes: "0", Schedule: new("0 22 * * *"), Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: new("Mars/Olympus"),
 			}}
 		}))).To(Succeed())
 		says(ctx, "martian", v1alpha1.ConditionReady, "False BudgetUnread", `spec.disruption.budgets[0].timeZone: "Mars/Olympus"`)

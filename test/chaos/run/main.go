@@ -31,17 +31,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "chaos: want -runs of at least 1, -first and -intensity of at least 0, and no other arguments")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	logger := logr.Discard()
 	if *verbose {
 		logger = funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, prefix, args) }, funcr.Options{Verbosity: 1})
 	}
 	log.SetLogger(logger)
-	os.Exit(run(ctx, o))
+	os.Exit(run(o))
 }
 
-func run(ctx context.Context, o chaos.Options) int {
+func run(o chaos.Options) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	began := time.Now()
 	step := max(o.Runs/10, 1)
 	report, err := chaos.Run(ctx, o, func(done int) {
@@ -60,7 +60,7 @@ func run(ctx context.Context, o chaos.Options) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}
-	fmt.Println(report)
+	fmt.Println(&report)
 	if err != nil || report.Failed() {
 		return 1
 	}
