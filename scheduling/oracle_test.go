@@ -6,11 +6,13 @@ package scheduling_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -26,8 +28,10 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
@@ -44,6 +48,24 @@ type oracle struct {
 	mu      sync.Mutex
 	refused map[types.NamespacedName]bool
 	stop    func()
+}
+
+// TestMain lets kube-scheduler make its metrics, which are variables of a package, before anything reads them: here a whole scheduler runs
+// beside engines, and each would make them anew.
+func TestMain(m *testing.M) {
+	metrics.Register()
+	empty, err := snapshot.New(snapshot.Objects{})
+	if err == nil {
+		var engine *simulate.Engine
+		if engine, err = simulate.New(empty, simulate.Options{}); err == nil {
+			engine.Close()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
 }
 
 // startOracle starts it on a cluster that it knows before it decides anything. It must be stopped.

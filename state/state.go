@@ -154,12 +154,23 @@ func NodeName(vn *v1alpha1.VPSieNode) string {
 	return cmp.Or(vn.Status.NodeName, strings.ToLower(vn.Status.Hostname))
 }
 
+// settled says whether the Node shows what its VPSieNode says of it. The two come by watches of their own, and Kubernetes takes its own taint off a little
+// after a Node has become Ready: planned with as it is, a Node of that moment takes no pod, and one more machine is bought.
+func settled(node *corev1.Node) bool {
+	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	return !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == v1alpha1.UnregisteredTaint || (ready && (t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable))
+	})
+}
+
 // standIns replaces nodes that joined and are not initialized, and machines that have not joined, by what they will
 // look like: a node that is on its way must be planned with, or its pods would be bought for again.
 func standIns(nodes []*corev1.Node, machines []Machine) (real, virtual []*corev1.Node) {
 	replaced := map[string]bool{}
 	for _, m := range machines {
-		if m.Initialized() || !m.VPSieNode.DeletionTimestamp.IsZero() || !Owned(m.VPSieNode) {
+		if (m.Initialized() && settled(m.Node)) || !m.VPSieNode.DeletionTimestamp.IsZero() || !Owned(m.VPSieNode) {
 			continue
 		}
 		standIn := scheduling.VirtualNode(m.VPSieNode)

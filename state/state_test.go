@@ -279,3 +279,31 @@ func TestAnOptionalKindShowsOnceItIsIncluded(t *testing.T) {
 		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
+
+func TestANodeThatHasJustBecomeReadyTakesPods(t *testing.T) {
+	cases := map[string]struct {
+		taint string
+		ready corev1.ConditionStatus
+		keeps bool
+	}{
+		"although its hold is still to be seen":               {taint: v1alpha1.UnregisteredTaint, ready: corev1.ConditionTrue},
+		"although Kubernetes has not taken its own taint off": {taint: corev1.TaintNodeNotReady, ready: corev1.ConditionTrue},
+		"but one that is no longer Ready does not":            {taint: corev1.TaintNodeNotReady, ready: corev1.ConditionFalse, keeps: true},
+		"nor does one that a person has tainted":              {taint: "maintenance", ready: corev1.ConditionTrue, keeps: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := node("slave-1", "3800m")
+			n.Spec.Taints = []corev1.Taint{{Key: tc.taint, Effect: corev1.TaintEffectNoSchedule}}
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: tc.ready}}
+			picture := snapshotOf(t, vpsieNode("general-1", v1alpha1.PhaseReady, joined(metav1.ConditionTrue)), n)
+			got := picture.Snapshot.Nodes()
+			if len(got) != 1 || got[0].Name != "slave-1" {
+				t.Fatalf("planned with %v, want the one node", got)
+			}
+			if kept := len(got[0].Spec.Taints) > 0; kept != tc.keeps {
+				t.Errorf("planned with taints %v", got[0].Spec.Taints)
+			}
+		})
+	}
+}
