@@ -204,7 +204,8 @@ type VPSieNodeStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are Launched, Registered, Initialized, Ready, Drifted, Consolidatable and Disrupting.
+	// conditions are Launched, Registered, Initialized, Ready and Disrupting. Drifted and Consolidatable are kept for decisions to come: nothing
+	// sets them yet.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
