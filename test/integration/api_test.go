@@ -214,7 +214,7 @@ var _ = Describe("The API server", Label("basic"), func() {
 			[]string{"Name", "Nodes", "Ready", "Cost/h", "Status", "Age", "Min*", "Max*"},
 			[]string{"1", "1", "0.0333", "Ready", "(age)", "0", "<none>"}),
 		Entry("vpsienodes", "vpsienodes", wholeVPSieNode+"  offering: s-1vcpu-1gb\n  nodeName: hel-slave-01ab\n  pricePerHour: \"0.0083\"\n  instanceID: m-1\n",
-			[]string{"Name", "Phase", "Type", "Node", "Price/h", "Age", "Group*", "Reason*", "VPSie-ID*"},
+			[]string{"Name", "Phase", "Type", "Node", "Price/h", "Age", "Group*", "Created-For*", "VPSie-ID*"},
 			[]string{"Provisioning", "s-1vcpu-1gb", "hel-slave-01ab", "0.0083", "(age)", "web", "provisioning", "m-1"}),
 		Entry("disruptions", "disruptions", disruptionText(),
 			[]string{"Name", "Reason", "Removed", "Launched", "Savings/h", "Phase", "Age"},

@@ -60,7 +60,7 @@ func vpsieNodeSpecBounds() []bound {
 		mostKeys("labels", 64, ""),
 		mostKeys("annotations", 64, ""),
 		required("creationReason", "provisioning"),
-		oneOf("creationReason", "replacement", "provisioning", "headroom", "min-nodes", "replacement", "rebalance", "metrics", "manual", "initial"),
+		oneOf("creationReason", "replacement", "provisioning", "headroom", "min-nodes", "replacement", "recovery", "rebalance", "metrics", "manual", "initial"),
 	}, labelKeys("labels"), labelValues("labels"), annotationBounds("annotations"), taintBounds("taints"), taintBounds("startupTaints"), resourceBounds("resources"),
 		durations("terminationGracePeriod", "0.5s", "1s", "720h", "720h0m1s", badTermination),
 		durations("expireAfter", "4m59s", "5m", "87600h", "87601h", badExpireAfter),
