@@ -30,6 +30,7 @@ type order struct {
 	launch scheduling.Launch
 	group  *v1alpha1.NodeGroup
 	reason v1alpha1.CreationReason
+	plan   string // the same for machines whose Nodes open together; empty for one alone
 }
 
 // ordersOf names the machines of a plan. The name follows from the pods that the machine is for, so that the same plan made twice
@@ -55,7 +56,28 @@ func ordersOf(plan scheduling.Plan, picture *state.Picture) []order {
 			name: freeName(launch.Group, keys, taken), launch: launch, reason: reason, group: picture.NodeGroup(launch.Group),
 		})
 	}
+	bind(orders)
 	return orders
+}
+
+// bind marks the machines that pods wait for as one plan.
+func bind(orders []order) {
+	wanted := lo.Filter(orders, func(o order, _ int) bool { return o.reason == v1alpha1.CreatedForPods })
+	if len(wanted) < 2 {
+		return
+	}
+	plan := digest(strings.Join(lo.Map(wanted, func(o order, _ int) string { return o.name }), "\n"))
+	for i := range orders {
+		if orders[i].reason == v1alpha1.CreatedForPods {
+			orders[i].plan = plan
+		}
+	}
+}
+
+// digest returns the first eight hexadecimal digits of the text's SHA-256.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
 // minNodes orders the cheapest machine as often as a pool has fewer machines than it must.
@@ -130,8 +152,7 @@ func names(picture *state.Picture) map[string]bool {
 // and still exist: the first of them may have failed.
 func freeName(group string, keys []string, taken map[string]bool) string {
 	for attempt := 0; ; attempt++ {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", group, attempt, strings.Join(keys, "\n")))
-		name := group + "-" + hex.EncodeToString(sum[:4])
+		name := group + "-" + digest(fmt.Sprintf("%s\n%d\n%s", group, attempt, strings.Join(keys, "\n")))
 		if !taken[name] {
 			taken[name] = true
 			return name
@@ -164,6 +185,9 @@ func (p *Provisioner) create(ctx context.Context, o order) error {
 	}
 	if pods := realPods(o.launch.Pods); len(pods) > 0 {
 		vn.Annotations[v1alpha1.PodsAnnotation] = strings.Join(pods[:min(len(pods), maxNamedPods)], ",")
+	}
+	if o.plan != "" {
+		vn.Annotations[v1alpha1.PlanAnnotation] = o.plan
 	}
 	err := p.kube.Create(ctx, vn)
 	known := apierrors.IsAlreadyExists(err)

@@ -55,6 +55,8 @@ const (
 	DoNotDisruptAnnotation = Group + "/do-not-disrupt"
 	// PodsAnnotation on a VPSieNode lists up to 500 pods (namespace/name, separated by commas) that it was ordered for.
 	PodsAnnotation = Group + "/pods"
+	// PlanAnnotation on a VPSieNode is the same for all that were ordered by one plan: their Nodes open for pods together.
+	PlanAnnotation = Group + "/plan"
 	// WhyAnnotation on a VPSieNode says in one sentence why this machine was chosen.
 	WhyAnnotation = Group + "/why"
 )

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
 )
 
 // config is what flags and environment say.
@@ -36,6 +38,7 @@ type config struct {
 
 	batchIdle, batchMax                 time.Duration
 	orderSettle, launchTimeout          time.Duration
+	openTogether                        time.Duration
 	registrationTimeout, failedTTL      time.Duration
 	garbageInterval, garbageMinimumAge  time.Duration
 	inventoryInterval, offeringsTTL     time.Duration
@@ -70,6 +73,8 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.orderSettle, "order-settle", 2*time.Minute, "how long an order whose reply was lost may take to show up")
 	flags.DurationVar(&c.launchTimeout, "launch-timeout", 15*time.Minute, "how long an accepted order may take to show up")
 	flags.DurationVar(&c.registrationTimeout, "registration-timeout", 20*time.Minute, "how long a machine may take to join the cluster and become ready")
+	flags.DurationVar(&c.openTogether, "open-together", 10*time.Second,
+		"how long a node that is ready waits for the others of its plan, so that kube-scheduler puts pods where they were planned; 0: not at all, at most 1m")
 	flags.DurationVar(&c.failedTTL, "failed-ttl", 30*time.Minute, "how long a failed VPSieNode is kept so that its reason can be read")
 	flags.DurationVar(&c.inventoryInterval, "inventory-interval", 5*time.Second, "least time between two reads of VPSie's inventory")
 	flags.DurationVar(&c.garbageInterval, "garbage-interval", 2*time.Minute, "how often VPSie's inventory is compared with Nodes and VPSieNodes")
@@ -106,6 +111,9 @@ func (c *config) validate() error {
 	}
 	if c.orderSettle > c.launchTimeout {
 		refuse("order-settle", "%s is longer than --launch-timeout %s", c.orderSettle, c.launchTimeout)
+	}
+	if c.openTogether < 0 || c.openTogether > lifecycle.LongestHold {
+		refuse("open-together", "%s is not between 0 and %s, after which every node is open", c.openTogether, lifecycle.LongestHold)
 	}
 	if c.qps <= 0 {
 		refuse("kube-api-qps", "%v must be greater than 0", c.qps)

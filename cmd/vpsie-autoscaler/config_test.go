@@ -111,6 +111,11 @@ func TestConfig(t *testing.T) {
 			args: []string{"--batch-idle=20s"},
 			want: `--batch-idle (VPSIE_AUTOSCALER_BATCH_IDLE): 20s is longer than --batch-max 10s; the batch would never be idle`,
 		},
+		"nodes may open as they come": {args: []string{"--open-together=0s"}},
+		"a node cannot be kept closed for longer than the life cycle does": {
+			args: []string{"--open-together=2m"},
+			want: `--open-together (VPSIE_AUTOSCALER_OPEN_TOGETHER): 2m0s is not between 0 and 1m0s, after which every node is open`,
+		},
 		"an order cannot settle after its launch has timed out": {
 			args: []string{"--order-settle=1h"},
 			want: `--order-settle (VPSIE_AUTOSCALER_ORDER_SETTLE): 1h0m0s is longer than --launch-timeout 15m0s`,

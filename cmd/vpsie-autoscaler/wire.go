@@ -178,7 +178,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 		}),
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
 			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,
-			FailedTTL: c.failedTTL, InventoryInterval: c.inventoryInterval, Registerer: registry,
+			FailedTTL: c.failedTTL, InventoryInterval: c.inventoryInterval, OpenTogether: c.openTogether, Registerer: registry,
 		}),
 		garbage.New(mgr.GetClient(), mgr.GetAPIReader(), cloud, recorder, garbage.Options{
 			Interval: c.garbageInterval, MinimumAge: c.garbageMinimumAge, Registerer: registry,

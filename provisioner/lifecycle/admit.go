@@ -26,8 +26,8 @@ func hold() corev1.Taint {
 	return corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoSchedule}
 }
 
-// longestHold bounds the hold: should a Node need something to become Ready that does not tolerate it, it gets it then.
-const longestHold = time.Minute
+// LongestHold bounds how long a registered Node is kept closed: should a Node need something to become Ready that does not tolerate it, it gets it then.
+const LongestHold = time.Minute
 
 func withoutHold(taints []corev1.Taint) []corev1.Taint {
 	return slices.DeleteFunc(slices.Clone(taints), func(t corev1.Taint) bool { return t.Key == v1alpha1.UnregisteredTaint })
@@ -39,24 +39,23 @@ func held(node *corev1.Node) bool {
 
 func (r *Reconciler) heldTooLong(vn *v1alpha1.VPSieNode) bool {
 	registered := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionRegistered)
-	return registered != nil && registered.LastTransitionTime.After(unstamped().Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > longestHold
+	return registered != nil && registered.LastTransitionTime.After(unstamped().Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > LongestHold
 }
 
-// admit opens the Node for pods. Those that it was bought for are nominated first: kube-scheduler then tries them on this Node before
-// any other, and keeps their room free from pods of the same or a lower priority. Without that, whoever comes first takes it, and the
-// plan has to be made again for the others.
-func (r *Reconciler) admit(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) error {
-	for _, name := range plannedPods(vn) {
-		if err := r.nominate(ctx, name, node.Name); err != nil {
-			// The plan still holds without it, only less surely.
-			log.FromContext(ctx).V(1).Info("could not nominate pod", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(node), "err", err.Error())
-		}
-	}
-	open := func(n *corev1.Node) { n.Spec.Taints = withoutHold(n.Spec.Taints) }
-	if err := r.change(ctx, node, open); err != nil {
+func (r *Reconciler) open(ctx context.Context, node *corev1.Node) error {
+	if err := r.change(ctx, node, func(n *corev1.Node) { n.Spec.Taints = withoutHold(n.Spec.Taints) }); err != nil {
 		return fmt.Errorf("opening node %q for pods: %w", node.Name, err)
 	}
 	return nil
+}
+
+func (r *Reconciler) nominateAll(ctx context.Context, d door) {
+	for _, name := range plannedPods(d.vn) {
+		if err := r.nominate(ctx, name, d.node.Name); err != nil {
+			// The plan still holds without it, only less surely.
+			log.FromContext(ctx).V(1).Info("could not nominate pod", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())
+		}
+	}
 }
 
 func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, node string) error {

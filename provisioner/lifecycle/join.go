@@ -35,6 +35,7 @@ const (
 	reasonRegistered          = "Registered"
 	reasonNotReady            = "NodeNotReady"
 	reasonStartupTaints       = "StartupTaints"
+	reasonAwaitingPlan        = "AwaitingPlan"
 	reasonResourcesMissing    = "ResourcesMissing"
 	reasonInitialized         = "Initialized"
 	reasonRegistrationTimeout = "RegistrationTimeout"
@@ -212,9 +213,16 @@ func dress(node *corev1.Node, vn *v1alpha1.VPSieNode) {
 func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (time.Duration, error) {
 	initialized := meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionInitialized)
 	reason, message := missing(vn, node)
-	if held(node) && (reason != reasonNotReady || r.heldTooLong(vn)) {
-		if err := r.admit(ctx, vn, node); err != nil {
+	if d := (door{vn, node}); held(node) && r.openable(d) {
+		wait, late, err := r.admitWithPlan(ctx, d)
+		if err != nil {
 			return 0, err
+		}
+		if wait > 0 {
+			vn.Status.Phase = v1alpha1.PhaseJoining
+			setCondition(vn, v1alpha1.ConditionInitialized, metav1.ConditionFalse, reasonAwaitingPlan, fmt.Sprintf(
+				"node %q is Ready and opens together with the others of its plan, at most %s later: waiting for %s", node.Name, r.options.OpenTogether, waitsFor(late)))
+			return wait, nil
 		}
 	}
 	if reason != "" {

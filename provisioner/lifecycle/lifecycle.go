@@ -55,6 +55,7 @@ type Options struct {
 	RegistrationTimeout time.Duration // how long a machine may take to join and become ready; 20m
 	FailedTTL           time.Duration // how long a failed VPSieNode is kept to be read; 30m
 	InventoryInterval   time.Duration // the least time between two reads of the inventory; 5s
+	OpenTogether        time.Duration // how long a Node that is Ready waits for the others of its plan; 0: not at all
 	Workers             int           // VPSieNodes that are worked on at the same time; 10
 	Registerer          prometheus.Registerer
 }
