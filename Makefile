@@ -36,6 +36,8 @@ INTEGRATION_TEST = KUBEBUILDER_ASSETS="$(CACHE)/bin" $(RACE_TEST) -tags=integrat
 # Most are in test/integration; some stand beside the code that they drive.
 INTEGRATION_PACKAGES = $(shell grep -rl --include='*_test.go' --exclude-dir=.cache '^//go:build integration$$' . | xargs -n 1 dirname | sort -u)
 
+SERIES_PACKAGES = $(shell grep -rl --include='*_test.go' --exclude-dir=.cache '/test/build/series"$$' . | xargs -n 1 dirname | sort -u)
+
 header = @printf '\n== %s ==\n' "$(1)"
 # $(call need,program,how to get it)
 need = @command -v $(1) >/dev/null || { echo "make $@ needs $(1), which is not on PATH: $(2)" >&2; exit 1; }
@@ -63,8 +65,8 @@ sandbox: bin/sandbox bin/vpsie-autoscaler ## Start a whole cluster with a simula
 	bin/sandbox up $(ARGS)
 
 .PHONY: test
-test: ## Run all tests with the race detector: unit, integration, e2e. A class runs also after another one has failed.
-	@failed=; for class in unit integration e2e; do $(MAKE) --no-print-directory test-$$class || failed="$$failed $$class"; done; \
+test: ## Run all tests with the race detector: unit, integration, e2e; then long random series without it. All run, also after a failure.
+	@failed=; for class in unit series integration e2e; do $(MAKE) --no-print-directory test-$$class || failed="$$failed $$class"; done; \
 		[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; exit 1; }
 
 ##@ Build
@@ -108,12 +110,18 @@ clean-cache: clean ## Remove .cache as well: the control plane, linter and gener
 .PHONY: test-unit
 test-unit: need-cc ## Run the unit tests, with the race detector.
 	$(call header,unit tests)
-	$(RACE_TEST) -timeout=20m $(TEST_ARGS) ./...
+	$(RACE_TEST) -timeout=20m ./... $(TEST_ARGS)
+
+# The race detector makes random series ten to twenty times slower; under it they are a tenth as long (test/build/series).
+.PHONY: test-series
+test-series: ## Run the tests of packages with long random series once more, in full length and without the race detector.
+	$(call header,long series)
+	go test -timeout=20m $(SERIES_PACKAGES) $(TEST_ARGS)
 
 .PHONY: test-integration
 test-integration: need-cc control-plane ## Run the integration tests against a real kube-apiserver, with the race detector.
 	$(call header,integration tests)
-	$(INTEGRATION_TEST) $(TEST_ARGS) $(INTEGRATION_PACKAGES)
+	$(INTEGRATION_TEST) $(INTEGRATION_PACKAGES) $(TEST_ARGS)
 
 .PHONY: test-integration-basic
 test-integration-basic: need-cc control-plane ## Run the integration tests labelled "basic" only: the API and its rules.
@@ -123,17 +131,22 @@ test-integration-basic: need-cc control-plane ## Run the integration tests label
 .PHONY: test-integration-all
 test-integration-all: need-cc control-plane ## Run every integration test, also those that passed and did not change since.
 	$(call header,all integration tests)
-	$(INTEGRATION_TEST) -count=1 $(TEST_ARGS) $(INTEGRATION_PACKAGES)
+	$(INTEGRATION_TEST) -count=1 $(INTEGRATION_PACKAGES) $(TEST_ARGS)
+
+# Most of an end-to-end test is waiting for machines that boot: several at a time, each with a sandbox of its own.
+E2E_PROCS ?= 3
 
 .PHONY: test-e2e
-test-e2e: need-cc control-plane build ## Run the end-to-end tests: the whole sandbox, with the race detector.
+test-e2e: need-cc control-plane build ## Run the end-to-end tests: the whole sandbox, with the race detector. E2E_PROCS=3 FOCUS=regexp
 	$(call header,end-to-end tests)
-	KUBEBUILDER_ASSETS="$(CACHE)/bin" $(RACE_TEST) -tags=e2e -count=1 -timeout=40m $(TEST_ARGS) ./test/e2e/...
+	@hack/build-tool.sh ginkgo
+	KUBEBUILDER_ASSETS="$(CACHE)/bin" CGO_ENABLED=1 $(CACHE)/tools/ginkgo run --race --tags=e2e --timeout=40m --procs=$(E2E_PROCS) --no-color \
+		--poll-progress-after=150s $(if $(FOCUS),--focus="$(FOCUS)") $(TEST_ARGS) ./test/e2e
 
 .PHONY: test-performance
 test-performance: control-plane build ## Run the performance tests, without the race detector: it would be what they measure.
 	$(call header,performance tests)
-	KUBEBUILDER_ASSETS="$(CACHE)/bin" go test -tags=performance -count=1 -timeout=60m -v $(TEST_ARGS) ./test/perf/...
+	KUBEBUILDER_ASSETS="$(CACHE)/bin" go test -tags=performance -count=1 -timeout=60m -v ./test/perf/... $(TEST_ARGS)
 
 RUNS ?= 2000
 SEED ?= 1

@@ -7,13 +7,14 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-name=${1:?which tool? controller-gen, golangci-lint, benchstat or helm}
+name=${1:?which tool? controller-gen, golangci-lint, benchstat, ginkgo or helm}
 case $name in
 controller-gen) dir=hack/tools/controller-gen package=sigs.k8s.io/controller-tools/cmd/controller-gen ;;
 golangci-lint) dir=hack/tools/golangci-lint package=. ;;
 benchstat) dir=hack/tools/benchstat package=golang.org/x/perf/cmd/benchstat ;;
+ginkgo) dir=hack/tools/ginkgo package=github.com/onsi/ginkgo/v2/ginkgo ;; # of the version that the tests import
 helm) dir=hack/controlplane package=helm.sh/helm/v4/cmd/helm ;; # pinned with the control plane that it installs into
-*) fail "unknown tool \"$name\"" "use controller-gen, golangci-lint, benchstat or helm" ;;
+*) fail "unknown tool \"$name\"" "use controller-gen, golangci-lint, benchstat, ginkgo or helm" ;;
 esac
 
 cd "$ROOT/$dir"

@@ -23,12 +23,13 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/series"
 )
 
 // A failing seed is tried again alone with -oracle.first=SEED -oracle.scenarios=1.
 var (
 	oracleFirst     = flag.Uint64("oracle.first", 1000, "seed of the first scenario that kube-scheduler is asked about")
-	oracleScenarios = flag.Int("oracle.scenarios", 500, "number of scenarios that kube-scheduler is asked about")
+	oracleScenarios = flag.Int("oracle.scenarios", series.Length(500), "number of scenarios that kube-scheduler is asked about")
 )
 
 const (

@@ -18,9 +18,10 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/series"
 )
 
-const scenarios = 150
+var scenarios = series.Length(150) // that are tried of each kind
 
 func solve(t testing.TB, in scheduling.Input) scheduling.Plan {
 	t.Helper()

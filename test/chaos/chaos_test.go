@@ -11,10 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/series"
 )
 
 func TestNothingLeaksWhateverGoesWrong(t *testing.T) {
-	report, err := Run(t.Context(), Options{Runs: 16, Seed: 1}, func(int) {})
+	report, err := Run(t.Context(), Options{Runs: series.Length(100), Seed: 1}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ const (
 	controlPlaneFile = "hack/controlplane/go.mod"
 	kubernetesModule = "k8s.io/kubernetes"
 	runtimeModule    = "sigs.k8s.io/controller-runtime"
+	ginkgoFile       = "hack/tools/ginkgo/go.mod"
+	ginkgoModule     = "github.com/onsi/ginkgo/v2"
 )
 
 // mayDiffer names modules of which the project and the control plane's programs may use different versions, with the reason.
@@ -51,6 +53,7 @@ func moduleVersions(r *Repository) []Violation {
 	}
 	found := slices.Concat(goVersions(r, project), kubernetesVersions(projectFile, project), kubernetesVersions(controlPlaneFile, programs))
 	found = append(found, runtimeVersion(project)...)
+	found = append(found, ginkgoVersion(r, project)...)
 	excused := mayDiffer()
 	for _, name := range slices.Sorted(maps.Keys(project.selected)) {
 		ours, theirs := project.selected[name], programs.selected[name]
@@ -150,4 +153,16 @@ func runtimeVersion(project versions) []Violation {
 		return []Violation{{File: projectFile, Text: fmt.Sprintf("%s v0.%d is made for Kubernetes 1.%d, not 1.%d", runtimeModule, runtime, runtime+12, kubernetes)}}
 	}
 	return nil
+}
+
+// ginkgoVersion reports a test runner of another version than the tests import: the two speak a protocol of their own.
+func ginkgoVersion(r *Repository, project versions) []Violation {
+	if _, pinned := r.Texts[ginkgoFile]; !pinned {
+		return nil
+	}
+	runner, problem := readVersions(r, ginkgoFile)
+	if ours, theirs := project.selected[ginkgoModule], runner.selected[ginkgoModule]; problem == nil && theirs != ours {
+		problem = []Violation{{File: ginkgoFile, Text: fmt.Sprintf("%s %s, but %s has %s", ginkgoModule, theirs, projectFile, ours)}}
+	}
+	return problem
 }

@@ -167,6 +167,10 @@ func moduleSamples() map[string]sample {
 			projectFile: project, controlPlaneFile: module(),
 			"hack/tools/x/go.mod": "module x\n\ngo 1.25.0\n", "Dockerfile": "# the image\nFROM golang:1.25 AS build\n",
 		}, []string{"Dockerfile:2: builds with another Go than 1.26 of go.mod", "hack/tools/x/go.mod: go 1.25.0, but go.mod has go 1.26.0"}},
+		"a test runner of another version": {rule, map[string]string{
+			projectFile: module(runtime, ginkgoModule+" v2.1.0"), controlPlaneFile: module(),
+			ginkgoFile: "module x\n\ngo 1.26.0\n\nrequire " + ginkgoModule + " v2.2.0 // indirect\n",
+		}, []string{ginkgoFile + ": " + ginkgoModule + " v2.2.0, but go.mod has v2.1.0"}},
 		"no module for the control plane": {rule, map[string]string{projectFile: project}, []string{controlPlaneFile + ": is missing, or has no go line"}},
 	}
 }
