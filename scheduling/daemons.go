@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/controller/daemon/util"
 	"k8s.io/utils/ptr"
 
@@ -60,15 +61,21 @@ func (d daemons) shapes(snap *snapshot.Snapshot) ([]*snapshot.Shape, error) {
 	return shapes, nil
 }
 
-// land puts on a node the pods of all DaemonSets that the plugins admit there, the most important first, and names those that only
-// lack room.
+// land puts on a node the pods of all DaemonSets that the plugins admit there and that have none there yet, the most important first, and
+// names those that only lack room.
 func (d daemons) land(engine *simulate.Engine, node string) (homeless []string, err error) {
+	there := map[types.NamespacedName]bool{}
+	for _, pod := range engine.Snapshot().PodsOn(node) {
+		if set, owned := daemonSetOf(pod); owned {
+			there[set] = true
+		}
+	}
 	for _, template := range d.templates {
-		pod := *template
-		pod.Name += "-" + node
-		if _, taken := engine.Snapshot().NodeOf(&pod); taken {
+		if there[nameOf(template)] {
 			continue
 		}
+		pod := *template
+		pod.Name += "-" + node
 		verdict, err := engine.Place(&pod, node)
 		if err != nil {
 			return nil, err
@@ -80,18 +87,15 @@ func (d daemons) land(engine *simulate.Engine, node string) (homeless []string, 
 	return homeless, nil
 }
 
-// awaitDaemons puts on virtual nodes the DaemonSet pods to come, and on registered nodes those that exist and are not bound yet: they have
-// a claim to that room before any pod that is planned for.
+// awaitDaemons puts DaemonSet pods that exist and are not bound yet on the nodes that they were made for, then on virtual nodes those to
+// come: they have a claim to that room before any pod that is planned for. A virtual node may have some already, as it stands for one
+// that joined and does not run other pods yet.
 func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bool) error {
 	snap := engine.Snapshot()
-	for _, node := range snap.PlannedNodes() {
-		if _, err := d.land(engine, node); err != nil {
-			return err
-		}
-	}
 	pending := slices.DeleteFunc(slices.Clone(snap.Unbound()), func(pod *corev1.Pod) bool {
 		_, placed := snap.NodeOf(pod)
-		return placed || asked(pod) || !ownedByDaemonSet(pod) || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0
+		_, owned := daemonSetOf(pod)
+		return placed || asked(pod) || !owned || pod.DeletionTimestamp != nil || len(pod.Spec.SchedulingGates) > 0
 	})
 	slices.SortFunc(pending, comparePending)
 	for _, pod := range pending {
@@ -103,12 +107,21 @@ func awaitDaemons(engine *simulate.Engine, d daemons, asked func(*corev1.Pod) bo
 			return err
 		}
 	}
+	for _, node := range snap.PlannedNodes() {
+		if _, err := d.land(engine, node); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func ownedByDaemonSet(pod *corev1.Pod) bool {
+// daemonSetOf names the DaemonSet that a pod belongs to.
+func daemonSetOf(pod *corev1.Pod) (set types.NamespacedName, owned bool) {
 	owner := metav1.GetControllerOf(pod)
-	return owner != nil && owner.Kind == "DaemonSet"
+	if owner == nil || owner.Kind != "DaemonSet" {
+		return types.NamespacedName{}, false
+	}
+	return types.NamespacedName{Namespace: pod.Namespace, Name: owner.Name}, true
 }
 
 // tiedTo returns the node that the DaemonSet controller made the pod for.

@@ -59,7 +59,8 @@ func (p *planner) explain(c int) (message string, reasons []string, err error) {
 	if verdict, refused := query.Refused(); refused {
 		return verdict.String(), []string{verdict.String()}, nil
 	}
-	if node := tiedTo(pod); ownedByDaemonSet(pod) && node != "" {
+	if _, owned := daemonSetOf(pod); owned && tiedTo(pod) != "" {
+		node := tiedTo(pod)
 		text := fmt.Sprintf("belongs on node %q and is refused there by %s", node, query.Fits(node))
 		return text, []string{text}, nil
 	}
