@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 )
@@ -36,6 +37,7 @@ func (i *inventories) after(ctx context.Context, t time.Time) (inventory cloudpr
 		i.tried = now
 		inventory, err := i.cloud.Inventory(ctx)
 		i.metrics.inventoryRead(err)
+		i.note(ctx, err)
 		i.err = err
 		if err == nil {
 			i.latest = inventory
@@ -48,4 +50,15 @@ func (i *inventories) after(ctx context.Context, t time.Time) (inventory cloudpr
 		return cloudprovider.Inventory{}, max(i.interval-now.Sub(i.tried), 100*time.Millisecond), nil
 	}
 	return i.latest, 0, nil
+}
+
+// note logs an outage when it begins, is another, or ends.
+func (i *inventories) note(ctx context.Context, err error) {
+	logger := log.FromContext(ctx)
+	switch {
+	case err == nil && i.err != nil:
+		logger.Info("could read VPSie's inventory again")
+	case err != nil && (i.err == nil || cloudprovider.ReasonOf(i.err) != cloudprovider.ReasonOf(err)):
+		logger.Info("could not read VPSie's inventory; what it has to show waits", "reason", cloudprovider.ReasonOf(err), "err", err.Error())
+	}
 }

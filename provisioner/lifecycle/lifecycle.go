@@ -277,9 +277,31 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.unanswered)). // the credentials: the cache holds no other
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.options.Workers,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),
+			RateLimiter:             retries(),
 		}).
-		Complete(r)
+		Complete(patient{r, retries()})
+}
+
+// retries are the waits between attempts that failed.
+func retries() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute)
+}
+
+// patient tries again what the cloud failed to do, with growing waits as after any failure and without an error in the log for each try:
+// that the cloud fails is expected, conditions say it, and the log says when it begins and ends.
+type patient struct {
+	reconcile.Reconciler
+	waits workqueue.TypedRateLimiter[reconcile.Request]
+}
+
+func (p patient) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	result, err := p.Reconciler.Reconcile(ctx, request)
+	if failure, ok := errors.AsType[*cloudprovider.Error](err); ok {
+		log.FromContext(ctx).V(1).Info("could not go on with a machine", "reason", failure.Reason, "err", err.Error())
+		return reconcile.Result{RequeueAfter: p.waits.When(request)}, nil
+	}
+	p.waits.Forget(request)
+	return result, err
 }
 
 // owner returns the VPSieNode that a Node belongs to. A Node that has just joined carries no label of ours, only the machine's name.

@@ -4,7 +4,9 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -550,5 +553,27 @@ func TestANodeIsNotHeldForEver(t *testing.T) {
 	w.steps(12)
 	if held(w.theNode()) {
 		t.Error("the Node is still held after a minute: what makes it Ready may be waiting for it")
+	}
+}
+
+func TestWhatTheCloudFailsToDoIsTriedAgainWithoutAnError(t *testing.T) {
+	unreachable := fmt.Errorf("reading: %w", cloudprovider.Errorf(cloudprovider.TryLater, "Unreachable", "connection refused"))
+	answers := []error{unreachable, unreachable, unreachable, nil, unreachable, errors.New("a conflict"), unreachable}
+	var waits []time.Duration
+	p := patient{reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) {
+		next := answers[0]
+		answers = answers[1:]
+		return reconcile.Result{}, next
+	}), retries()}
+	for len(answers) > 0 {
+		want := answers[0]
+		result, err := p.Reconcile(t.Context(), reconcile.Request{})
+		if failed := want != nil && !errors.Is(want, unreachable); (err != nil) != failed {
+			t.Errorf("after %v: %v", want, err)
+		}
+		waits = append(waits, result.RequeueAfter)
+	}
+	if diff := cmp.Diff([]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 0, time.Second, 0, time.Second}, waits); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
 	}
 }
