@@ -57,7 +57,7 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 	starting := companion{plan: "a", joined: true, node: corev1.ConditionFalse}
 	cases := map[string]struct {
 		others   []companion
-		window   time.Duration // left out: 10 s
+		atOnce   bool
 		readyFor time.Duration
 		waitsFor string // names, as the condition tells them; empty: the Node opens
 		opens    []int  // of the others
@@ -67,7 +67,7 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 		"not before one that starts":          {others: []companion{ready, starting}, readyFor: 9 * time.Second, waitsFor: "other-1"},
 		"not before one that did not join":    {others: []companion{{plan: "a"}}, waitsFor: "other-0"},
 		"not for ever":                        {others: []companion{ready, starting}, readyFor: 10 * time.Second, opens: []int{0}},
-		"without waiting, if told so":         {others: []companion{starting}, window: -1},
+		"without waiting, if told so":         {others: []companion{starting}, atOnce: true},
 		"whatever another plan does":          {others: []companion{{plan: "b"}, {plan: "b", joined: true, node: corev1.ConditionTrue}}},
 		"although one failed":                 {others: []companion{{plan: "a", failed: true}}},
 		"although one is taken away":          {others: []companion{{plan: "a", leaving: true}}},
@@ -84,7 +84,9 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 				objects = append(objects, other.objects("other-"+string(rune('0'+i)))...)
 			}
 			w := newWorld(t, objects...)
-			w.r.options.OpenTogether = 10*time.Second + c.window*11*time.Second
+			if w.r.options.OpenTogether = 10 * time.Second; c.atOnce {
+				w.r.options.OpenTogether = 0
+			}
 			w.steps(2)
 			w.cloud.appear("x", "2")
 			w.steps(1)
