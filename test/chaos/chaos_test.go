@@ -15,7 +15,7 @@ import (
 )
 
 func TestNothingLeaksWhateverGoesWrong(t *testing.T) {
-	report, err := Run(t.Context(), Options{Runs: series.Length(100), Seed: 1}, func(int) {})
+	report, err := Run(t.Context(), Options{Runs: series.Length(40), Seed: 1}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +29,12 @@ func TestNothingLeaksWhateverGoesWrong(t *testing.T) {
 }
 
 func TestTheSameSeedMakesTheSameRun(t *testing.T) {
-	once, err := Run(t.Context(), Options{Runs: 3, Seed: 7, Parallel: 1}, func(int) {})
+	runs := series.Length(20)
+	once, err := Run(t.Context(), Options{Runs: runs, Seed: 7, Parallel: 1}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Run(t.Context(), Options{Runs: 3, Seed: 7, Parallel: 3}, func(int) {})
+	again, err := Run(t.Context(), Options{Runs: runs, Seed: 7, Parallel: 3}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
