@@ -39,10 +39,11 @@ const (
 	roundsAllowed = 150
 	closeEnough   = 2e-3 // of the cost, between the master and the bound
 	quickNodes    = 150  // of a search tree while columns are generated
-	firstNodes    = 3    // of one while the duals are nowhere near
+	firstNodes    = 1    // of one while the duals are nowhere near
 	carefulNodes  = 400  // of one for the final bound
 	finest        = 1e-4 // how close the upper bounds of the knapsacks have to be in the end
 	pivotsAllowed = 4000 // in one round
+	decisions     = 6    // how often those kinds are searched that then decide the bound
 	workAllowed   = 10_000_000
 	workPerItem   = 1_300_000
 	workAtMost    = 450_000_000
@@ -178,23 +179,53 @@ func (g *generator) alone() {
 	}
 }
 
-// price asks every pricer for a content worth more than its machine.
+// price asks every pricer for a content worth more than its machine: with little search at first, then with more those kinds that decide
+// the bound, because nothing is worth more for its price of what some item fits on.
 func (g *generator) price(at *duals, nodes int, close float64) []priced {
 	if at.values == nil {
 		g.toMoney(at)
 	}
 	answers := make([]priced, len(g.in.kinds))
+	all, searched := make([]int, len(g.in.kinds)), make([]bool, len(g.in.kinds))
+	for k := range all {
+		all[k], searched[k] = k, g.in.kinds[k].most > 0 // one of a limited kind adds to the bound whatever others are worth
+	}
+	g.ask(at, answers, all, func(k int) int {
+		if searched[k] {
+			return nodes
+		}
+		return min(nodes, firstNodes)
+	}, close)
+	for range decisions {
+		if nodes <= firstNodes {
+			break
+		}
+		deciding := slices.DeleteFunc(g.deciding(at, answers), func(k int) bool { return searched[k] })
+		if len(deciding) == 0 {
+			break
+		}
+		for _, k := range deciding {
+			searched[k] = true
+		}
+		g.ask(at, answers, deciding, func(int) int { return nodes }, close)
+	}
+	return answers
+}
+
+// ask prices some kinds, each by itself.
+func (g *generator) ask(at *duals, answers []priced, kinds []int, nodes func(kind int) int, close float64) {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for _, w := range g.crew {
 		group.Go(func() {
 			for {
-				k := int(next.Add(1)) - 1
-				if k >= len(answers) {
+				i := int(next.Add(1)) - 1
+				if i >= len(kinds) {
 					return
 				}
+				k := kinds[i]
 				floor := float64(g.in.kinds[k].price) + g.toll(k, at)
-				answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes, close: close})
+				answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes(k), close: close})
 			}
 		})
 	}
@@ -203,8 +234,38 @@ func (g *generator) price(at *duals, nodes int, close float64) []priced {
 		g.search.work += w.k.work
 		w.k.work = 0
 	}
-	g.search.steps += len(answers)
-	return answers
+	g.search.steps += len(kinds)
+}
+
+// deciding returns the kinds whose upper bounds scale some item's value, as dualBound has it.
+func (g *generator) deciding(at *duals, answers []priced) []int {
+	by, least := make([]int, len(g.in.items)), make([]float64, len(g.in.items))
+	for i := range by {
+		by[i] = -1
+	}
+	for k := range g.in.kinds {
+		kind := &g.in.kinds[k]
+		if kind.most > 0 || answers[k].upper <= 0 {
+			continue
+		}
+		ratio := (float64(kind.price) + g.toll(k, at)) / answers[k].upper
+		if ratio >= 1 {
+			continue // there is nothing to find
+		}
+		for _, i := range kind.fits {
+			if by[i] < 0 || ratio < least[i] {
+				by[i], least[i] = k, ratio
+			}
+		}
+	}
+	var deciding []int
+	for _, k := range by {
+		if k >= 0 {
+			deciding = append(deciding, k)
+		}
+	}
+	slices.Sort(deciding)
+	return slices.Compact(deciding)
 }
 
 // extend adds the contents that the master's own duals call too cheap to miss.

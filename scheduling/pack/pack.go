@@ -129,15 +129,6 @@ func relaxed(p *Problem, search *effort) *generator {
 	}
 	g := newGenerator(in, in.fluid(), search, fewRows)
 	g.run(1)
-	if g.features.rows < len(in.items) && len(in.items) <= exactRows {
-		first := g
-		g = newGenerator(in, first.values(), search, exactRows)
-		g.inherit(first)
-		g.run(1)
-		if first.bound > g.bound {
-			g.bound = first.bound // the duals of the exact master are the better values all the same
-		}
-	}
 	g.tighten()
 	return g
 }

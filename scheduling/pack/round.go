@@ -49,6 +49,24 @@ func (g *generator) floor() *plan {
 	return p
 }
 
+// starts are plans of well filled machines to go on from.
+func (g *generator) starts(prefer preference) []*plan {
+	if prefer == roomiest {
+		return []*plan{g.floor(), newPlan(g.in)}
+	}
+	starts := []*plan{newPlan(g.in)}
+	if z := g.lp.objective() * g.unit; len(g.in.items) <= variantItems && z-g.bound <= nearlySolved*z {
+		starts = append(starts, g.floor())
+	}
+	for _, p := range starts {
+		g.balance(p)
+	}
+	if len(g.in.items) <= variantItems {
+		starts = append(starts, g.floor(), newPlan(g.in))
+	}
+	return starts
+}
+
 // round turns the relaxation into plans of whole machines, and returns the best of them.
 func (g *generator) round() *plan {
 	var best *plan
@@ -67,8 +85,8 @@ func (g *generator) round() *plan {
 		if prefer == roomiest && len(g.layout.budgets) == 0 {
 			continue
 		}
-		for _, from := range []*plan{g.floor(), newPlan(g.in)} {
-			f := filler{plan: from, values: values, orders: g.in.orders(values), w: g.crew[0], toll: toll, pricers: g.pricers, hot: hot}
+		for _, start := range g.starts(prefer) {
+			f := filler{plan: start, values: values, orders: g.in.orders(values), w: g.crew[0], toll: toll, pricers: g.pricers, hot: hot}
 			f.run(prefer)
 			consider(f.plan)
 		}

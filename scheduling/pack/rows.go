@@ -12,7 +12,7 @@ import (
 
 // Bounds of the master. Up to exactRows items have a row of their own; beyond that, items that may lie on the same machines share rows.
 const (
-	fewRows    = 50 // as many are solved at once
+	fewRows    = 64 // as many are solved at once
 	exactRows  = 320
 	sharedRows = 160
 )
