@@ -33,6 +33,8 @@ const (
 	wellFilled  = 0.93  // of what a machine could hold at best: less, and the rest is no sample of anything any more
 	// nearlySolved is how close to the bound, as a part of the cost, the master has to be for its machines to be worth taking.
 	nearlySolved = 0.012
+	// roughly is the effort, as a part of the whole, below which a plan is only to show about how many machines there will be.
+	roughly = 0.05
 )
 
 // balance fills a plan with machines that are worth their price, and leaves what those do not hold.
@@ -85,13 +87,13 @@ func (b *balancer) weigh() float64 {
 			b.values[i] *= math.Max(1+urgency*(more-1), 0.5)
 		}
 	}
-	for i := range b.offers {
+	b.g.share(len(b.offers), func(w *pricing, i int) {
 		o := &b.offers[i]
 		o.fresh, o.value = false, 0
 		if b.admits(o.kind, 1) > 0 {
-			o.value = b.g.crew[0].ceiling(&b.g.pricers[o.kind], o.kind, question{values: b.values, left: b.left})
+			o.value = w.ceiling(&b.g.pricers[o.kind], o.kind, question{values: b.values, left: b.left})
 		}
-	}
+	})
 	return rest
 }
 
@@ -105,34 +107,50 @@ func (b *balancer) next(copies int) bool {
 	return true
 }
 
-// pick asks kinds, those that did best before first, until nobody who was not asked did better.
+// pick asks kinds, two at a time and those that may do best before others, until nobody who was not asked may do better.
 func (b *balancer) pick() *balanced {
 	var found *balanced
-	for range mostAsked {
-		var best *balanced
-		for i := range b.offers {
-			if o := &b.offers[i]; o.value > 0 && (best == nil || o.beats(&best.offer, cheapest)) {
-				best = o
+	for range mostAsked / workers {
+		first, second := b.likeliest()
+		if first == nil || first.fresh {
+			return first
+		}
+		next := []*balanced{first, second}
+		b.g.share(len(next), func(w *pricing, i int) {
+			if o := next[i]; o != nil && !o.fresh {
+				b.renew(w, o, found)
 			}
-		}
-		if best == nil || best.fresh {
-			return best
-		}
-		b.renew(best, found)
-		if best.value > 0 && (found == nil || best.beats(&found.offer, cheapest)) {
-			found = best
+		})
+		for _, o := range next {
+			if o != nil && o.value > 0 && (found == nil || o.beats(&found.offer, cheapest)) {
+				found = o
+			}
 		}
 	}
 	return found
 }
 
+// likeliest returns the two kinds that do or may do best.
+func (b *balancer) likeliest() (first, second *balanced) {
+	for i := range b.offers {
+		switch o := &b.offers[i]; {
+		case o.value <= 0:
+		case first == nil || o.beats(&first.offer, cheapest):
+			first, second = o, first
+		case second == nil || o.beats(&second.offer, cheapest):
+			second = o
+		}
+	}
+	return first, second
+}
+
 // renew asks one kind for a content that does better than what was found.
-func (b *balancer) renew(o, found *balanced) {
+func (b *balancer) renew(w *pricing, o, found *balanced) {
 	floor := 0.0
 	if found != nil {
 		floor = found.value / found.price * o.price
 	}
-	answer := b.g.crew[0].best(&b.g.pricers[o.kind], o.kind, question{values: b.values, left: b.left, floor: floor, nodes: searched, close: 1e-3})
+	answer := w.best(&b.g.pricers[o.kind], o.kind, question{values: b.values, left: b.left, floor: floor, nodes: searched, close: 1e-3})
 	o.fresh, o.mix, o.value = true, answer.mix, answer.value
 }
 

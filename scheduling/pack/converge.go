@@ -46,7 +46,7 @@ const (
 	decisions     = 6    // how often those kinds are searched that then decide the bound
 	workAllowed   = 10_000_000
 	workPerItem   = 1_300_000
-	workAtMost    = 450_000_000
+	workAtMost    = 100_000_000
 )
 
 // run generates columns until the master is close to the bound, or a part of the work that the problem is worth is done.
@@ -214,18 +214,26 @@ func (g *generator) price(at *duals, nodes int, close float64) []priced {
 
 // ask prices some kinds, each by itself.
 func (g *generator) ask(at *duals, answers []priced, kinds []int, nodes func(kind int) int, close float64) {
+	g.share(len(kinds), func(w *pricing, i int) {
+		k := kinds[i]
+		floor := float64(g.in.kinds[k].price) + g.toll(k, at)
+		answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes(k), close: close})
+	})
+	g.search.steps += len(kinds)
+}
+
+// share does n pieces of work that are independent of each other.
+func (g *generator) share(n int, do func(w *pricing, i int)) {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for _, w := range g.crew {
 		group.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(kinds) {
+				if i >= n {
 					return
 				}
-				k := kinds[i]
-				floor := float64(g.in.kinds[k].price) + g.toll(k, at)
-				answers[k] = w.best(&g.pricers[k], k, question{values: at.values, floor: floor, nodes: nodes(k), close: close})
+				do(w, i)
 			}
 		})
 	}
@@ -234,7 +242,6 @@ func (g *generator) ask(at *duals, answers []priced, kinds []int, nodes func(kin
 		g.search.work += w.k.work
 		w.k.work = 0
 	}
-	g.search.steps += len(kinds)
 }
 
 // deciding returns the kinds whose upper bounds scale some item's value, as dualBound has it.

@@ -120,8 +120,8 @@ func Solve(p Problem, o Options) Solution {
 	return solution
 }
 
-// relaxed solves the relaxation of a problem, first with items that share rows, which says quickly where to search. It returns nil where
-// nothing can be placed.
+// relaxed solves the relaxation of a problem as far as its bound is worth it. Where there are many items they share rows: the bound is as good, and
+// the machines are chosen by its values, not by the master's patterns. It returns nil where nothing can be placed.
 func relaxed(p *Problem, search *effort) *generator {
 	in := newInstance(p, nil)
 	if len(in.items) == 0 || len(in.kinds) == 0 {

@@ -51,6 +51,9 @@ func (g *generator) floor() *plan {
 
 // starts are plans of well filled machines to go on from.
 func (g *generator) starts(prefer preference) []*plan {
+	if g.search.scale < roughly {
+		return []*plan{newPlan(g.in)}
+	}
 	if prefer == roomiest {
 		return []*plan{g.floor(), newPlan(g.in)}
 	}
@@ -86,7 +89,10 @@ func (g *generator) round() *plan {
 			continue
 		}
 		for _, start := range g.starts(prefer) {
-			f := filler{plan: start, values: values, orders: g.in.orders(values), w: g.crew[0], toll: toll, pricers: g.pricers, hot: hot}
+			f := filler{plan: start, values: values, orders: g.in.orders(values), w: g.crew[0], toll: toll}
+			if g.search.scale >= roughly {
+				f.pricers, f.hot = g.pricers, hot
+			}
 			f.run(prefer)
 			consider(f.plan)
 		}

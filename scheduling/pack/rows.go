@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Bounds of the master. Up to exactRows items have a row of their own; beyond that, items that may lie on the same machines share rows.
+// Bounds of the master. Up to as many items have a row of their own; beyond that, items that may lie on the same machines share rows.
 const (
-	fewRows    = 64 // as many are solved at once
-	exactRows  = 320
+	fewRows    = 64
+	exactRows  = 320 // once classes are held to their domains, from where on little is left to do
 	sharedRows = 160
 )
 
