@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -49,26 +51,61 @@ func (r *Reconciler) open(ctx context.Context, node *corev1.Node) error {
 	return nil
 }
 
-func (r *Reconciler) nominateAll(ctx context.Context, d door) {
-	for _, name := range plannedPods(d.vn) {
-		if err := r.nominate(ctx, name, d.node.Name); err != nil {
-			// The plan still holds without it, only less surely.
-			log.FromContext(ctx).V(1).Info("could not nominate pod", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())
+// nominationsAtOnce bounds the requests that nominate pods at the same time.
+const nominationsAtOnce = 8
+
+// nominateAll nominates the pods that the Nodes were bought for and that wait, and says whether any waits. One that is nominated already, by
+// us or by kube-scheduler, is left alone.
+func (r *Reconciler) nominateAll(ctx context.Context, doors []door) (waiting bool) {
+	var some atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(nominationsAtOnce)
+	for _, d := range doors {
+		for _, name := range plannedPods(d.vn) {
+			group.Go(func() error {
+				waits, err := r.nominate(ctx, name, d.node.Name)
+				if err != nil {
+					// The plan still holds without it, only less surely.
+					log.FromContext(ctx).V(1).Info("could not nominate pod", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())
+				}
+				if waits {
+					some.Store(true)
+				}
+				return nil
+			})
 		}
 	}
+	_ = group.Wait() // none fails
+	return some.Load()
 }
 
-func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, node string) error {
+func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, node string) (waits bool, err error) {
 	pod := &corev1.Pod{}
 	if err := r.kube.Get(ctx, name, pod); err != nil {
-		return client.IgnoreNotFound(err)
+		return false, client.IgnoreNotFound(err)
 	}
-	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || pod.Status.NominatedNodeName == node {
-		return nil
+	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
+		return false, nil
+	}
+	if pod.Status.NominatedNodeName != "" {
+		return true, nil
 	}
 	before := pod.DeepCopy()
 	pod.Status.NominatedNodeName = node
-	return client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before)))
+	return true, client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before)))
+}
+
+// keepsFor is how long pods are nominated again once their Node is open. kube-scheduler clears a nomination when it fails to place the pod, as
+// it does until the pod that this one must be near is bound.
+const keepsFor = 15 * time.Second
+
+// keepNominated nominates again who lost it, and says whether to look again soon.
+func (r *Reconciler) keepNominated(ctx context.Context, d door) bool {
+	initialized := meta.FindStatusCondition(d.vn.Status.Conditions, v1alpha1.ConditionInitialized)
+	if since := initialized.LastTransitionTime.Time; since.After(unstamped().Time) && r.options.Clock.Since(since) > keepsFor {
+		return false
+	}
+	return r.nominateAll(ctx, []door{d})
 }
 
 // plannedPods reads the annotation in which the plan names the pods of a machine.

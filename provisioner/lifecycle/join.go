@@ -248,6 +248,9 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 		r.metrics.ready(r.options.Clock.Since(vn.CreationTimestamp.Time))
 		r.logOnce(ctx, vn, "initialized node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
 	}
+	if r.keepNominated(ctx, door{vn, node}) {
+		return time.Second, nil
+	}
 	return r.options.InventoryInterval * 12, nil
 }
 

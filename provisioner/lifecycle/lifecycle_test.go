@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -473,6 +474,28 @@ func TestPodsAreNominatedBeforeTheNodeOpens(t *testing.T) {
 	}
 	if got := nominated(elsewhere) + nominated(stranger); got != "" {
 		t.Errorf("pods that run elsewhere or were not planned for were nominated: %q", got)
+	}
+
+	forget := func() {
+		cart.Status.NominatedNodeName = ""
+		if err := w.kube.Status().Update(t.Context(), cart); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.change(func(n *corev1.Node) {
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "cni" })
+	})
+	for _, tc := range []struct {
+		after time.Duration
+		want  string
+	}{{time.Second, "hel-slave-x"}, {4 * time.Second, "hel-slave-x"}, {20 * time.Second, ""}} {
+		forget()
+		if _, err := w.step(tc.after); err != nil {
+			t.Fatal(err)
+		}
+		if got := nominated(cart); got != tc.want {
+			t.Errorf("%s later a pod that lost its nomination is nominated to %q, want %q", tc.after, got, tc.want)
+		}
 	}
 }
 

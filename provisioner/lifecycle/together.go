@@ -87,16 +87,16 @@ func readySince(node *corev1.Node) time.Time {
 
 // admit opens Nodes for pods. Those that they were bought for are nominated first: kube-scheduler then tries them on their Node before
 // any other, and keeps their room free from pods of the same or a lower priority. Without that, whoever comes first takes it, and the
-// plan has to be made again for the others.
+// plan has to be made again for the others. Who was tried too early is nominated again.
 func (r *Reconciler) admit(ctx context.Context, doors []door) error {
-	for _, d := range doors {
-		r.nominateAll(ctx, d)
-	}
+	r.nominateAll(ctx, doors)
 	var opened errgroup.Group // all at once: each moment between them, pods go where they were not planned
 	for _, d := range doors {
 		opened.Go(func() error { return r.open(ctx, d.node) })
 	}
-	return opened.Wait()
+	err := opened.Wait()
+	r.nominateAll(ctx, doors)
+	return err
 }
 
 // waitsFor says for whom a Node that is Ready is kept closed.
