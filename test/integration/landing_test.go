@@ -26,7 +26,7 @@ import (
 // A failing seed is tried again alone with -landing.first=SEED -landing.trials=1.
 var (
 	landingFirst  = flag.Uint64("landing.first", 5000, "seed of the first trial that the real control plane is asked about")
-	landingTrials = flag.Int("landing.trials", 40, "number of trials that the real control plane is asked about")
+	landingTrials = flag.Int("landing.trials", 24, "number of trials that the real control plane is asked about")
 )
 
 // storyteller are the controllers that are needed: machines and their pods are made by the test, volumes are bound by Kubernetes.
@@ -62,7 +62,6 @@ var _ = Describe("a plan", Label("landing"), func() {
 			Expect(world.clear(ctx)).To(Succeed(), "clearing away the trial of seed %d", course.seed)
 		}
 		AddReportEntry("landing", total.String()+fmt.Sprintf(", in %s", time.Since(started).Round(time.Second)))
-		GinkgoWriter.Println(total)
 		Expect(failures).To(BeEmpty())
 		Expect(total.bound).To(Equal(total.planned), "pods that were planned are not bound")
 		if *landingTrials >= 20 {

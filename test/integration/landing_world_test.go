@@ -9,15 +9,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	nodev1 "k8s.io/api/node/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,20 +28,18 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/trial"
 )
 
 const (
-	landingGate         = "landing.test/not-nominated-yet"
-	landingPatience     = 30 * time.Second
-	selectedNode        = "volume.kubernetes.io/selected-node" // where kube-scheduler wants the volume of a claim
-	landingRuntimeClass = "with-overhead"
+	landingPatience = 30 * time.Second
+	selectedNode    = "volume.kubernetes.io/selected-node" // where kube-scheduler wants the volume of a claim
 )
 
 // landing makes the objects of trials in a real cluster. Nodes are made Ready by hand: no machine stands behind them.
 type landing struct {
 	client.Client
-	looks int // numbers the pods that show what kube-scheduler has seen
+	looks int      // numbers the pods that show what kube-scheduler has seen
+	made  sync.Map // what every trial uses
 }
 
 // put makes objects as an API server accepts them, and returns when kube-scheduler has seen the nodes.
@@ -55,30 +53,34 @@ func (l *landing) put(ctx context.Context, o snapshot.Objects) error {
 	first = appendAll(first, o.ResourceSlices)
 	first = appendAll(first, o.ResourceClaims)
 	for _, object := range lasting {
-		if err := l.make(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
+		if err := l.once(ctx, object); err != nil {
 			return err
 		}
 	}
-	for _, object := range first {
-		if err := l.make(ctx, object); err != nil {
-			return err
-		}
+	if err := atOnce(first, func(object client.Object) error { return l.make(ctx, object) }); err != nil {
+		return err
 	}
 	if err := l.putVolumes(ctx, o); err != nil {
 		return err
 	}
-	nodes := append(append([]*corev1.Node{}, o.Nodes...), o.VirtualNodes...)
-	for _, node := range nodes {
-		if err := l.putNode(ctx, node); err != nil {
-			return err
-		}
+	nodes := slices.Concat(o.Nodes, o.VirtualNodes)
+	if err := atOnce(nodes, func(node *corev1.Node) error { return l.putNode(ctx, node) }); err != nil {
+		return err
 	}
-	for _, pod := range o.Pods {
-		if err := l.putRunning(ctx, pod); err != nil {
-			return err
-		}
+	if err := atOnce(o.Pods, func(pod *corev1.Pod) error { return l.putRunning(ctx, pod) }); err != nil {
+		return err
 	}
 	return l.lookAt(ctx, nodes)
+}
+
+// atOnce does something to many objects, several at a time.
+func atOnce[T any](list []T, do func(T) error) error {
+	var group errgroup.Group
+	group.SetLimit(8)
+	for _, item := range list {
+		group.Go(func() error { return do(item) })
+	}
+	return group.Wait()
 }
 
 func appendAll[T client.Object](all []client.Object, list []T) []client.Object {
@@ -100,6 +102,22 @@ func (l *landing) make(ctx context.Context, object client.Object) error {
 		return fmt.Errorf("creating %T %s: %w", object, client.ObjectKeyFromObject(object), err)
 	}
 	return nil
+}
+
+// once makes what is the same in every trial.
+func (l *landing) once(ctx context.Context, object client.Object) error {
+	key := fmt.Sprintf("%T %s", object, client.ObjectKeyFromObject(object))
+	if _, made := l.made.Load(key); made {
+		return nil
+	}
+	err := l.make(ctx, object)
+	if apierrors.IsAlreadyExists(err) {
+		err = nil
+	}
+	if err == nil {
+		l.made.Store(key, nil)
+	}
+	return err
 }
 
 // putNode makes a node the way it happens: with a taint, which goes when it is Ready. So kube-scheduler never uses half of it.
@@ -183,181 +201,17 @@ func (l *landing) lookAt(ctx context.Context, nodes []*corev1.Node) error {
 		look := build.MakePod(fmt.Sprintf("look-%d", l.looks)).Namespace(metav1.NamespaceSystem).OnlyOn(node.Name).With(func(p *corev1.Pod) {
 			p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 		}).Obj()
+		looks = append(looks, look)
+	}
+	return atOnce(looks, func(look *corev1.Pod) error {
 		if _, err := l.makePod(ctx, look); err != nil {
 			return err
 		}
-		looks = append(looks, look)
-	}
-	for _, look := range looks {
 		if _, err := l.bound(ctx, look); err != nil {
 			return err
 		}
-	}
-	for _, look := range looks {
-		if err := l.Delete(ctx, look, client.GracePeriodSeconds(0)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// makePod makes a pod that the admission plugins let pass, and that preempts nobody: what is planned must have room.
-func (l *landing) makePod(ctx context.Context, want *corev1.Pod) (*corev1.Pod, error) {
-	pod := want.DeepCopy()
-	pod.UID, pod.ResourceVersion = "", ""
-	pod.Spec.TerminationGracePeriodSeconds, pod.Spec.AutomountServiceAccountToken = new(int64(0)), new(false)
-	if priority := pod.Spec.Priority; priority != nil {
-		class := &schedulingv1.PriorityClass{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("landing-%d", *priority)}, Value: *priority, PreemptionPolicy: new(corev1.PreemptNever),
-		}
-		if err := l.Create(ctx, class); err != nil && !apierrors.IsAlreadyExists(err) {
-			return nil, err
-		}
-		pod.Spec.Priority, pod.Spec.PriorityClassName = nil, class.Name
-	}
-	if overhead := pod.Spec.Overhead; overhead != nil {
-		class := &nodev1.RuntimeClass{
-			ObjectMeta: metav1.ObjectMeta{Name: landingRuntimeClass}, Handler: "sandboxed", Overhead: &nodev1.Overhead{PodFixed: overhead},
-		}
-		if err := l.Create(ctx, class); err != nil && !apierrors.IsAlreadyExists(err) {
-			return nil, err
-		}
-		pod.Spec.RuntimeClassName = new(landingRuntimeClass)
-	}
-	for i := range pod.Spec.Containers {
-		resources := &pod.Spec.Containers[i].Resources
-		for name, quantity := range resources.Requests {
-			if strings.Contains(string(name), "/") { // may not be overcommitted
-				resources.Limits = corev1.ResourceList{name: quantity}
-			}
-		}
-	}
-	// A class or an account that was made a moment ago may not be known yet.
-	err := until(ctx, func(ctx context.Context) (bool, error) {
-		err := l.Create(ctx, pod)
-		return !apierrors.IsForbidden(err), client.IgnoreAlreadyExists(ignoreForbidden(err))
+		return l.Delete(ctx, look, client.GracePeriodSeconds(0))
 	})
-	if err != nil {
-		return nil, fmt.Errorf("creating pod %s: %w", client.ObjectKeyFromObject(want), err)
-	}
-	return pod, nil
-}
-
-func ignoreForbidden(err error) error {
-	if apierrors.IsForbidden(err) {
-		return nil
-	}
-	return err
-}
-
-// place creates a pod that is nominated to its node before kube-scheduler may look at it, and returns when a node is chosen.
-func (l *landing) place(ctx context.Context, step trial.Step) error {
-	gated := step.Pod.DeepCopy()
-	gated.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: landingGate}}
-	pod, err := l.makePod(ctx, gated)
-	if err != nil {
-		return err
-	}
-	pod.Status.NominatedNodeName = step.Node
-	if err := l.Status().Update(ctx, pod); err != nil {
-		return fmt.Errorf("nominating pod %q: %w", pod.Name, err)
-	}
-	awaited, err := l.unbound(ctx, pod)
-	if err != nil {
-		return err
-	}
-	pod.Spec.SchedulingGates = nil
-	if err := l.Update(ctx, pod); err != nil {
-		return fmt.Errorf("letting pod %q go: %w", pod.Name, err)
-	}
-	err = until(ctx, func(ctx context.Context) (bool, error) {
-		if err := l.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil || pod.Spec.NodeName != "" {
-			return true, err
-		}
-		// Volumes to be made take a second; the next pod need not wait for them.
-		left, err := l.unbound(ctx, pod)
-		return awaited > 0 && left == 0, err
-	})
-	if err != nil {
-		return fmt.Errorf("kube-scheduler does not put pod %q on node %q: %w; %s", pod.Name, step.Node, err, scheduledCondition(pod).Message)
-	}
-	return nil
-}
-
-// unbound counts the pod's claims for which no node has been chosen.
-func (l *landing) unbound(ctx context.Context, pod *corev1.Pod) (count int, err error) {
-	for i := range pod.Spec.Volumes {
-		source := pod.Spec.Volumes[i].PersistentVolumeClaim
-		if source == nil {
-			continue
-		}
-		claim := &corev1.PersistentVolumeClaim{}
-		if err := l.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: source.ClaimName}, claim); err != nil {
-			return 0, err
-		}
-		if claim.Spec.VolumeName == "" && claim.Annotations[selectedNode] == "" {
-			count++
-		}
-	}
-	return count, nil
-}
-
-// bound waits until a pod is bound, and returns its node.
-func (l *landing) bound(ctx context.Context, want *corev1.Pod) (string, error) {
-	pod := &corev1.Pod{}
-	err := until(ctx, func(ctx context.Context) (bool, error) {
-		err := l.Get(ctx, client.ObjectKeyFromObject(want), pod)
-		return pod.Spec.NodeName != "", err
-	})
-	if err != nil {
-		return "", fmt.Errorf("waiting for pod %q to be bound: %w; %s", want.Name, err, scheduledCondition(pod).Message)
-	}
-	return pod.Spec.NodeName, nil
-}
-
-// refuse creates a pod that fits nowhere, and takes it away when kube-scheduler has said so.
-func (l *landing) refuse(ctx context.Context, want *corev1.Pod) error {
-	pod, err := l.makePod(ctx, want)
-	if err != nil {
-		return err
-	}
-	err = until(ctx, func(ctx context.Context) (bool, error) {
-		err := l.Get(ctx, client.ObjectKeyFromObject(pod), pod)
-		return pod.Spec.NodeName != "" || scheduledCondition(pod).Reason == corev1.PodReasonUnschedulable, err
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for kube-scheduler to refuse pod %q: %w", pod.Name, err)
-	}
-	if pod.Spec.NodeName != "" {
-		return fmt.Errorf("kube-scheduler puts pod %q on node %q; the plan says that it fits nowhere", pod.Name, pod.Spec.NodeName)
-	}
-	return l.Delete(ctx, pod, client.GracePeriodSeconds(0))
-}
-
-func scheduledCondition(pod *corev1.Pod) corev1.PodCondition {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled {
-			return condition
-		}
-	}
-	return corev1.PodCondition{}
-}
-
-// count says what became of the pods in the end.
-func (l *landing) count(ctx context.Context, steps []trial.Step, got *landed) error {
-	var failures []error
-	for _, step := range steps {
-		node, err := l.bound(ctx, step.Pod)
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		got.bound++
-		if node == step.Node {
-			got.asPlanned++
-		}
-	}
-	return errors.Join(failures...)
 }
 
 // provision makes the volumes that kube-scheduler asks for, as the CSI driver's provisioner does, until it is stopped.
@@ -399,7 +253,8 @@ func (l *landing) clear(ctx context.Context) error {
 			if err := l.List(ctx, list); err != nil {
 				return false, err
 			}
-			return meta.LenList(list) == 0, meta.EachListItem(list, func(item runtime.Object) error {
+			items, err := meta.ExtractList(list)
+			return len(items) == 0, errors.Join(err, atOnce(items, func(item runtime.Object) error {
 				object, ok := item.(client.Object)
 				if !ok {
 					return fmt.Errorf("%T is no object", item)
@@ -411,7 +266,7 @@ func (l *landing) clear(ctx context.Context) error {
 					}
 				}
 				return client.IgnoreNotFound(l.Delete(ctx, object, client.GracePeriodSeconds(0)))
-			})
+			}))
 		})
 		if err != nil {
 			return fmt.Errorf("deleting a %T: %w", list, err)
@@ -422,5 +277,5 @@ func (l *landing) clear(ctx context.Context) error {
 
 // until asks every few milliseconds: trials are many, and the control plane answers quickly.
 func until(ctx context.Context, done func(context.Context) (bool, error)) error {
-	return wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, landingPatience, true, done)
+	return wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, landingPatience, true, done)
 }
