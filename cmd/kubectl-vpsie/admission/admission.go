@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/objects"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/creation"
 )
 
 // Default fills in what an API server fills in. It must come before workloads are expanded: the hash of a template covers its defaults.
@@ -47,6 +48,7 @@ func Default(set *objects.Set) {
 func defaultDaemon(set *appsv1.DaemonSet) {
 	pod := &corev1.Pod{Spec: set.Spec.Template.Spec}
 	coredefaults.SetObjectDefaults_Pod(pod)
+	creation.Request(pod)
 	set.Spec.Template.Spec = pod.Spec
 }
 
@@ -89,6 +91,8 @@ type Options struct {
 // what it could not know.
 func Complete(set *objects.Set, o Options) (warnings []string) {
 	each(set, coredefaults.SetObjectDefaults_Pod)
+	each(set, creation.Request) // of the pod as a whole
+	each(set, creation.Select)
 	each(set, defaultDaemon)
 	warnings = prioritize(set)
 	settleClasses(set)
