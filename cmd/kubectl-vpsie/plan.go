@@ -71,7 +71,7 @@ func planCommand(env environment) *cobra.Command {
 	flags.StringArrayVarP(&f.files, "filename", "f", nil, "file or folder of manifests, or - for standard input; may be given several times")
 	flags.BoolVar(&f.strict, "strict", false, "refuse objects and fields that are not known, instead of skipping them with a warning")
 	flags.StringVar(&f.catalogue, "catalogue", "", "file of sizes and prices; left out: simulated ones with -f, VPSie's own without")
-	flags.DurationVar(&f.deadline, "deadline", time.Second, "stop making the plan cheaper after that long")
+	flags.DurationVar(&f.deadline, "deadline", time.Second, "stop making the plan cheaper after that long; finishing, checking and bounding it may take longer")
 	flags.StringVarP(&f.output, "output", "o", string(report.Text), "text, json, yaml or html")
 	flags.StringVar(&f.nodeCost, "node-cost", "0", "what a machine costs per hour beside its price: a licence, an address, an agent")
 	flags.StringVar(&f.scheduler.config, "scheduler-config", "",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/report"
@@ -114,6 +115,21 @@ func TestEveryFormIsWritten(t *testing.T) {
 		if got.code != 0 || !strings.HasPrefix(got.stdout, begin) {
 			t.Errorf("%s: exit code %d, output %.40q..., want it to begin with %q", format, got.code, got.stdout, begin)
 		}
+	}
+}
+
+// The search ends at the deadline. The bound does not: a gap that is wide for want of time would say that machines could be cheaper.
+func TestADeadlineDoesNotCutTheBound(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"plan", "-f", "testdata/shop", "--catalogue", "testdata/catalogue.json", "--deadline", "1ns", "-o", "json"},
+		environment{stdout: &stdout, stderr: &stderr, clock: clock.RealClock{}})
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	hasty := decode(t, stdout.String())
+	calm := decode(t, runHere(t, "", "plan", "-f", "testdata/shop", "--catalogue", "testdata/catalogue.json", "-o", "json").stdout)
+	if hasty.LowerBoundPerHour != calm.LowerBoundPerHour || hasty.LowerBoundPerHour == 0 || !hasty.Verified {
+		t.Errorf("within a nanosecond the bound is %v, verified %v; with time it is %v", hasty.LowerBoundPerHour, hasty.Verified, calm.LowerBoundPerHour)
 	}
 }
 
