@@ -60,6 +60,9 @@ func fromFiles(ctx context.Context, f *planFlags, env environment) (*scene, erro
 	if s.groups = s.picture.Groups(); len(s.groups) == 0 {
 		s.groups = anyGroup()
 	}
+	if !slices.ContainsFunc(s.picture.Snapshot.Objects().Pods, func(pod *corev1.Pod) bool { return !settled(pod) }) {
+		s.warnings = append(s.warnings, "there is no pod to plan for: none lacks a node, and no workload lacks a pod")
+	}
 	return s, nil
 }
 

@@ -149,6 +149,14 @@ func TestAGroupThatTheAutoscalerWouldLeaveAloneIsNamed(t *testing.T) {
 	}
 }
 
+func TestFilesWithoutAPodAreAskedAbout(t *testing.T) {
+	const kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n"
+	got := runHere(t, kustomization, "plan", "-f", "-", "--catalogue", "testdata/catalogue.json")
+	if got.code != 0 || !strings.Contains(got.stderr, "1 Kustomization") || !strings.Contains(got.stderr, "Warning: there is no pod to plan for") {
+		t.Errorf("exit code %d, standard error %q; want to be told that nothing was planned for", got.code, got.stderr)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {

@@ -67,6 +67,8 @@ func meaningless(object client.Object) []mistake {
 		}
 	case *corev1.Node:
 		m.node(o)
+	case *v1alpha1.NodeGroup:
+		m.nodeGroup(o)
 	}
 	return m
 }
@@ -100,6 +102,7 @@ func (m *mistakes) pod(path string, spec *corev1.PodSpec) {
 		m.container(fmt.Sprintf("%s.containers[%d]", path, i), &spec.Containers[i])
 	}
 	m.amounts(path+".overhead", spec.Overhead)
+	m.placement(path, spec)
 }
 
 func (m *mistakes) container(path string, c *corev1.Container) {
