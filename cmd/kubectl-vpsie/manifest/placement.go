@@ -91,27 +91,25 @@ func (m *mistakes) pods(path string, selector *metav1.LabelSelector) {
 	}
 	for i := range selector.MatchExpressions {
 		e := &selector.MatchExpressions[i]
-		m.expression(fmt.Sprintf("%s.matchExpressions[%d]", path, i), e.Key, string(e.Operator), e.Values, anyLabel)
+		m.expression(fmt.Sprintf("%s.matchExpressions[%d]", path, i), e.Key, string(e.Operator), e.Values, anyLabel())
 	}
 }
 
 func (m *mistakes) nodes(path string, term *corev1.NodeSelectorTerm) {
 	for i := range term.MatchExpressions {
 		e := &term.MatchExpressions[i]
-		m.expression(fmt.Sprintf("%s.matchExpressions[%d]", path, i), e.Key, string(e.Operator), e.Values, anyNode)
+		m.expression(fmt.Sprintf("%s.matchExpressions[%d]", path, i), e.Key, string(e.Operator), e.Values, anyNode())
 	}
 	for i := range term.MatchFields {
 		e := &term.MatchFields[i]
-		m.expression(fmt.Sprintf("%s.matchFields[%d]", path, i), e.Key, string(e.Operator), e.Values, anyField)
+		m.expression(fmt.Sprintf("%s.matchFields[%d]", path, i), e.Key, string(e.Operator), e.Values, anyField())
 	}
 }
 
 // The operators of selectors.
-var (
-	anyLabel = []string{"In", "NotIn", "Exists", "DoesNotExist"}
-	anyNode  = append(slices.Clone(anyLabel), "Gt", "Lt")
-	anyField = []string{"In", "NotIn"}
-)
+func anyLabel() []string { return []string{"In", "NotIn", "Exists", "DoesNotExist"} }
+func anyNode() []string  { return append(anyLabel(), "Gt", "Lt") }
+func anyField() []string { return []string{"In", "NotIn"} }
 
 func (m *mistakes) expression(path, key, operator string, values []string, operators []string) {
 	if key == "" {
@@ -165,6 +163,6 @@ func (m *mistakes) nodeGroup(group *v1alpha1.NodeGroup) {
 	}
 	for i := range group.Spec.Template.Requirements {
 		r := &group.Spec.Template.Requirements[i]
-		m.expression(fmt.Sprintf("spec.template.requirements[%d]", i), r.Key, string(r.Operator), r.Values, anyNode)
+		m.expression(fmt.Sprintf("spec.template.requirements[%d]", i), r.Key, string(r.Operator), r.Values, anyNode())
 	}
 }

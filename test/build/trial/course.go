@@ -33,8 +33,8 @@ type Course struct {
 }
 
 // Course solves the trial and brings the placements into an order in which each is possible when its turn comes.
-func (s Trial) Course() (*Course, error) {
-	c := &Course{Trial: s, Before: s.Objects}
+func (s *Trial) Course() (*Course, error) {
+	c := &Course{Trial: *s, Before: s.Objects}
 	cluster, err := snapshot.New(s.Objects)
 	if err != nil {
 		return nil, err

@@ -38,9 +38,9 @@ func (s *Trial) Pod(name string) *corev1.Pod {
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
 // Plain is a random cluster with random demands of the commonest kinds.
-func Plain(seed uint64) Trial {
+func Plain(seed uint64) *Trial {
 	r := rand.New(rand.NewPCG(seed, 5))
-	s := Trial{KindOf: map[string]string{}}
+	s := &Trial{KindOf: map[string]string{}}
 	for _, o := range build.Catalogue() {
 		s.Offerings = append(s.Offerings, o)
 		if r.IntN(2) == 0 {

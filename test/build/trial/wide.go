@@ -21,7 +21,7 @@ import (
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // Wide is Plain with further workloads, each with a demand of one of the Kinds.
-func Wide(seed uint64) Trial {
+func Wide(seed uint64) *Trial {
 	s := Plain(seed)
 	r := rand.New(rand.NewPCG(seed, 17))
 	s.Objects.Namespaces = append(s.Objects.Namespaces,
