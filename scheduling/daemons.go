@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/daemon/util"
 	"k8s.io/utils/ptr"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/creation"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
@@ -38,12 +39,14 @@ func newDaemons(objects *snapshot.Objects) daemons {
 	return d
 }
 
-// daemonTemplate returns a pod as the DaemonSet controller would make it, without the node.
+// daemonTemplate returns a pod as the DaemonSet controller would make it and the API server would store it, without the node.
 func daemonTemplate(set *appsv1.DaemonSet, priorities map[string]int32) *corev1.Pod {
 	template := util.CreatePodTemplate(set.Spec.Template, nil, "")
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Namespace, pod.Name = set.Namespace, set.Name
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
+	creation.Request(pod)
+	creation.Select(pod)
 	pod.Spec.Priority = new(ptr.Deref(pod.Spec.Priority, priorities[pod.Spec.PriorityClassName]))
 	return pod
 }

@@ -8,8 +8,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -61,5 +63,25 @@ func TestDaemonSetPodsOfAVirtualNodeAreCountedOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The API server stores the template of a DaemonSet as it was written, and its pods with the requests that follow from their limits.
+func TestDaemonSetPodsRequestWhatTheirLimitsSay(t *testing.T) {
+	set := build.MakeDaemonSet("agent", build.MakePod("agent").With(func(p *corev1.Pod) {
+		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("500m")}
+	})).Obj()
+	in := scenario{
+		objects:   snapshot.Objects{DaemonSets: []*appsv1.DaemonSet{set}},
+		pods:      []*corev1.Pod{build.MakePod("web").CPU("1800m").Obj()},
+		groups:    []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}},
+		offerings: []scheduling.Offering{build.MakeOffering("Small", 2, 4, 24).Obj(), build.MakeOffering("Large", 4, 8, 48).Obj()},
+	}.input(t)
+	plan := solve(t, in)
+	if len(plan.Launches) != 1 || plan.Launches[0].Offerings[0].Name != "Large" {
+		t.Errorf("got %s; want the large machine, as the small one would have no room for the DaemonSet's pod", asJSON(t, plan))
+	}
+	if requests := set.Spec.Template.Spec.Containers[0].Resources.Requests; len(requests) > 0 {
+		t.Errorf("the DaemonSet was changed: it requests %v", requests)
 	}
 }

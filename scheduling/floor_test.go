@@ -12,6 +12,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/workload"
 )
 
 func TestLowerBound(t *testing.T) {
@@ -107,5 +108,30 @@ func TestTheLowerBoundIsBelowEveryPlan(t *testing.T) {
 	}
 	if compared < scenarios/10 {
 		t.Errorf("only %d plans were compared", compared)
+	}
+}
+
+// A deadline makes plans dearer, and says so: a bound that it cut as well would tell of a gap that is not there.
+func TestAStoppedSearchStillHasABoundWorthShowing(t *testing.T) {
+	cluster, err := snapshot.New(snapshot.Objects{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := scheduling.Input{
+		Cluster: cluster, Pods: workload.Pending(1, 2000, 60), Offerings: workload.Offerings(1, 200),
+		Groups: []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}},
+	}
+	full := solve(t, in)
+	in.Stop = func() bool { return true }
+	stopped := solve(t, in)
+	if len(stopped.Rejections) > 0 || !stopped.Verified {
+		t.Errorf("%d pods are refused, verified %v; want a whole plan", len(stopped.Rejections), stopped.Verified)
+	}
+	if stopped.LowerBound > min(full.Cost, stopped.Cost) || float64(stopped.LowerBound) < 0.998*float64(full.LowerBound) {
+		t.Errorf("the bound is %s, want it near that of a whole search, %s, and not above the costs %s and %s",
+			stopped.LowerBound, full.LowerBound, full.Cost, stopped.Cost)
+	}
+	if again := solve(t, in); again.LowerBound != stopped.LowerBound {
+		t.Errorf("the bound is %s, then %s", stopped.LowerBound, again.LowerBound)
 	}
 }

@@ -17,13 +17,10 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/series"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/trial"
 )
 
 // A failing seed is tried again alone with -oracle.first=SEED -oracle.scenarios=1.
@@ -74,7 +71,7 @@ func TestKubeSchedulerBindsWhatWasPlanned(t *testing.T) {
 	if *oracleScenarios < 100 {
 		return
 	}
-	for name := range kinds {
+	for _, name := range trial.Kinds() {
 		if total.byKind[name] == 0 {
 			t.Errorf("no pod was ever placed of kind %q", name)
 		}
@@ -101,35 +98,22 @@ func (t *tally) add(o tally) {
 	}
 }
 
-// step is one pod that goes to one node.
-type step struct {
-	pod  *corev1.Pod
-	node string
-}
-
-// staged is a plan with everything that kube-scheduler needs to know to carry it out.
-type staged struct {
-	scenario wide
-	plan     scheduling.Plan
-	cluster  *snapshot.Snapshot
-	before   snapshot.Objects // what is there when the pods come
-	arrival  snapshot.Objects // what the machines bring
-	now      []step           // to nodes that are there
-	later    []step
-}
+// carried is a course that kube-scheduler is asked to carry out.
+type carried struct{ *trial.Course }
 
 // follow makes a plan for a random scenario and has kube-scheduler carry it out.
 func follow(ctx context.Context, seed uint64) (tally, error) {
-	s, err := stage(seed)
+	course, err := trial.Wide(seed).Course()
 	if err != nil {
 		return tally{}, err
 	}
+	s := carried{course}
 	got := tally{
-		planned: len(s.plan.Placements), launches: len(s.plan.Launches), rejected: len(s.plan.Rejections), byKind: map[string]int{},
+		planned: len(s.Plan.Placements), launches: len(s.Plan.Launches), rejected: len(s.Plan.Rejections), byKind: map[string]int{},
 	}
-	for _, p := range s.plan.Placements {
-		got.byKind[s.scenario.kindOf[p.Pod.Name]]++
-		if slices.ContainsFunc(s.arrival.Nodes, func(n *corev1.Node) bool { return n.Name == p.Node }) {
+	for _, p := range s.Plan.Placements {
+		got.byKind[s.KindOf[p.Pod.Name]]++
+		if slices.ContainsFunc(s.Arrival.Nodes, func(n *corev1.Node) bool { return n.Name == p.Node }) {
 			got.onNew++
 		}
 	}
@@ -140,134 +124,9 @@ func follow(ctx context.Context, seed uint64) (tally, error) {
 	return got, err
 }
 
-// stage solves a scenario and brings its placements into an order in which each is possible when its turn comes.
-func stage(seed uint64) (*staged, error) {
-	s := &staged{scenario: wideScenario(seed)}
-	cluster, err := snapshot.New(s.scenario.objects)
-	if err != nil {
-		return nil, err
-	}
-	in := scheduling.Input{Cluster: cluster, Pods: s.scenario.pods, Groups: s.scenario.groups, Offerings: s.scenario.offerings}
-	if s.plan, err = scheduling.Solve(in); err != nil {
-		return nil, err
-	}
-	if !s.plan.Verified || s.plan.Omitted > 0 {
-		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", s.plan.Verified, s.plan.Omitted)
-	}
-	s.cluster = cluster
-	s.before = s.scenario.objects
-	s.before.Pods = slices.DeleteFunc(slices.Clone(s.before.Pods), func(p *corev1.Pod) bool { return p.Spec.NodeName == "" })
-	engine, err := simulate.New(cluster, simulate.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer engine.Close()
-	var now, later []step
-	for _, p := range s.plan.Placements {
-		step := step{s.scenario.pod(p.Pod.Name), p.Node}
-		if cluster.Has(p.Node) {
-			now = append(now, step)
-		} else {
-			later = append(later, step)
-		}
-	}
-	virtual, err := s.settle(engine, cluster.Objects().VirtualNodes)
-	if err != nil {
-		return nil, err
-	}
-	s.before.VirtualNodes = virtual.Nodes // as they are expected to look
-	s.before.Pods, s.before.CSINodes = append(s.before.Pods, virtual.Pods...), append(s.before.CSINodes, virtual.CSINodes...)
-	var rest []step
-	if s.now, rest, err = sequence(engine, now); err != nil {
-		return nil, err
-	}
-	if s.arrival, err = s.settle(engine, s.templates()); err != nil {
-		return nil, err
-	}
-	s.later, rest, err = sequence(engine, append(rest, later...)) // some want to be near a pod that is to come
-	for _, r := range rest {
-		err = errors.Join(err, fmt.Errorf("there is no order in which pod %s gets to node %s: %s", r.pod.Name, r.node, engine.Fits(r.pod, r.node)))
-	}
-	return s, err
-}
-
-// settle puts nodes into the picture, with the pods of the scenario's DaemonSets and what CSI drivers say about them.
-func (s *staged) settle(engine *simulate.Engine, nodes []*corev1.Node) (snapshot.Objects, error) {
-	var arrival snapshot.Objects
-	snap := engine.Snapshot()
-	for _, node := range nodes {
-		if !snap.Has(node.Name) {
-			if err := snap.AddNode(snap.AsRegistered(node)); err != nil {
-				return arrival, err
-			}
-		}
-		info, err := snap.NodeInfos().Get(node.Name)
-		if err != nil {
-			return arrival, err
-		}
-		arrival.Nodes = append(arrival.Nodes, info.Node())
-		if csiNode, known := snap.CSINode(node.Name); known {
-			arrival.CSINodes = append(arrival.CSINodes, csiNode)
-		}
-		for _, set := range s.scenario.objects.DaemonSets {
-			pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
-			pod.Namespace, pod.Name, pod.UID = set.Namespace, set.Name+"-"+node.Name, types.UID(set.Name+node.Name)
-			verdict, err := engine.Place(pod, node.Name)
-			if err != nil {
-				return arrival, err
-			}
-			if verdict.Fits {
-				bound := pod.DeepCopy()
-				bound.Spec.NodeName = node.Name
-				arrival.Pods = append(arrival.Pods, bound)
-			}
-		}
-	}
-	return arrival, nil
-}
-
-func (s *staged) templates() (nodes []*corev1.Node) {
-	for _, launch := range s.plan.Launches {
-		for _, g := range s.scenario.groups {
-			if g.NodeGroup.Name == launch.Group {
-				nodes = append(nodes, scheduling.TemplateNode(g.NodeGroup, launch.Offerings[0], launch.Name))
-			}
-		}
-	}
-	return nodes
-}
-
-// sequence puts the steps into an order in which each is possible when its turn comes, as far as there is one that taking turns finds. In
-// a cluster kube-scheduler gets there by trying again; here a pod that comes too early would land elsewhere.
-func sequence(engine *simulate.Engine, steps []step) (possible, rest []step, err error) {
-	for again := true; again; {
-		again, rest = false, nil
-		tried := map[string]bool{}
-		for _, s := range steps {
-			turn := s.node + " " + s.pod.Labels["app"]
-			if tried[turn] {
-				rest = append(rest, s)
-				continue
-			}
-			tried[turn] = true
-			verdict, err := engine.Place(s.pod, s.node)
-			if err != nil {
-				return nil, nil, err
-			}
-			if verdict.Fits {
-				possible, again = append(possible, s), true
-			} else {
-				rest = append(rest, s)
-			}
-		}
-		steps = rest
-	}
-	return possible, rest, nil
-}
-
 // obey has kube-scheduler place the pods one by one, each where it is planned, and refuse the others.
-func (s *staged) obey(ctx context.Context) error {
-	o, err := startOracle(ctx, s.before)
+func (s carried) obey(ctx context.Context) error {
+	o, err := startOracle(ctx, s.Before)
 	if err != nil {
 		return err
 	}
@@ -276,31 +135,31 @@ func (s *staged) obey(ctx context.Context) error {
 	expect := func(pod *corev1.Pod, hint, want string) error {
 		got, err := o.place(ctx, pod, hint)
 		if err == nil && got != want {
-			failures = append(failures, fmt.Errorf("kube-scheduler puts pod %s (%s) on %q, planned is %q", pod.Name, s.scenario.kindOf[pod.Name], got, want))
+			failures = append(failures, fmt.Errorf("kube-scheduler puts pod %s (%s) on %q, planned is %q", pod.Name, s.KindOf[pod.Name], got, want))
 		}
 		return err
 	}
-	for _, step := range s.now {
-		if err := expect(step.pod, step.node, step.node); err != nil {
+	for _, step := range s.Now {
+		if err := expect(step.Pod, step.Node, step.Node); err != nil {
 			return err
 		}
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}
-	if err := o.add(s.arrival); err != nil {
+	if err := o.add(s.Arrival); err != nil {
 		return err
 	}
-	if err := o.sees(ctx, s.arrival.Nodes, len(s.before.Pods)+len(s.now)+len(s.arrival.Pods)); err != nil {
+	if err := o.sees(ctx, s.Arrival.Nodes, len(s.Before.Pods)+len(s.Now)+len(s.Arrival.Pods)); err != nil {
 		return err
 	}
-	for _, step := range s.later {
-		if err := expect(step.pod, step.node, step.node); err != nil {
+	for _, step := range s.Later {
+		if err := expect(step.Pod, step.Node, step.Node); err != nil {
 			return err
 		}
 	}
-	for _, r := range s.plan.Rejections {
-		pod := s.scenario.pod(r.Pod.Name)
+	for _, r := range s.Plan.Rejections {
+		pod := s.Pod(r.Pod.Name)
 		if pod.Spec.SchedulerName != corev1.DefaultSchedulerName || len(pod.Spec.SchedulingGates) > 0 {
 			continue // kube-scheduler says nothing about it
 		}
@@ -312,32 +171,32 @@ func (s *staged) obey(ctx context.Context) error {
 }
 
 // letGo has kube-scheduler place all planned pods as it likes, and counts what comes of it.
-func (s *staged) letGo(ctx context.Context, got *tally) error {
-	all := s.before
-	all.Nodes, all.Pods = append(slices.Clone(all.Nodes), s.arrival.Nodes...), append(slices.Clone(all.Pods), s.arrival.Pods...)
-	all.CSINodes = append(slices.Clone(all.CSINodes), s.arrival.CSINodes...)
+func (s carried) letGo(ctx context.Context, got *tally) error {
+	all := s.Before
+	all.Nodes, all.Pods = append(slices.Clone(all.Nodes), s.Arrival.Nodes...), append(slices.Clone(all.Pods), s.Arrival.Pods...)
+	all.CSINodes = append(slices.Clone(all.CSINodes), s.Arrival.CSINodes...)
 	o, err := startOracle(ctx, all)
 	if err != nil {
 		return err
 	}
 	defer o.stop()
-	steps := append(slices.Clone(s.now), s.later...)
+	steps := append(slices.Clone(s.Now), s.Later...)
 	for _, step := range steps {
-		if err := o.submit(ctx, step.pod, ""); err != nil {
+		if err := o.submit(ctx, step.Pod, ""); err != nil {
 			return err
 		}
 	}
 	// A pod that came before the one that it wants to be near is tried again, after a while.
 	_ = until(ctx, secondThoughts, func() bool {
-		return !slices.ContainsFunc(steps, func(step step) bool { node, _ := o.verdict(step.pod); return node == "" })
+		return !slices.ContainsFunc(steps, func(step trial.Step) bool { node, _ := o.verdict(step.Pod); return node == "" })
 	})
 	for _, step := range steps {
-		node, _ := o.verdict(step.pod)
+		node, _ := o.verdict(step.Pod)
 		got.free++
 		if node != "" {
 			got.freeBound++
 		}
-		if node == step.node {
+		if node == step.Node {
 			got.freeLanded++
 		}
 	}

@@ -35,7 +35,7 @@ type Input struct {
 	// have equal plans at equal effort.
 	Effort int
 	// Stop is asked now and then, and ends the search with the best plan so far. It is for an emergency: a plan that it cut short depends
-	// on the speed of the machine. nil never stops.
+	// on the speed of the machine. The bound on the cost is then computed with less effort, but never cut short. nil never stops.
 	Stop func() bool
 }
 

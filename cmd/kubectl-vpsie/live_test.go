@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,8 @@ type apiServer struct {
 	t     *testing.T
 	kinds map[string][]string // by group and version: its kinds
 	items map[string]string   // by resource: its objects in JSON
+
+	forbidden []string // resources that nobody may list
 }
 
 func kubernetes() map[string][]string {
@@ -67,6 +70,9 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		answer = metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: metav1.StatusReasonNotFound, Code: 404, Message: path}
 	}
+	if status, failed := answer.(metav1.Status); failed && status.Code == http.StatusForbidden {
+		w.WriteHeader(http.StatusForbidden)
+	}
 	if text, ok := answer.(string); ok {
 		fmt.Fprint(w, text)
 		return
@@ -92,6 +98,9 @@ func (s *apiServer) find(path string) any {
 	for version, kinds := range s.kinds {
 		resources := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: version}
 		for _, kind := range kinds {
+			if path == version+"/"+resourceOf(kind) && slices.Contains(s.forbidden, resourceOf(kind)) {
+				return metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: metav1.StatusReasonForbidden, Code: 403, Message: path}
+			}
 			if path == version+"/"+resourceOf(kind) {
 				return fmt.Sprintf(`{"apiVersion":%q,"kind":"%sList","metadata":{},"items":[%s]}`, version, kind, s.items[resourceOf(kind)])
 			}
@@ -181,5 +190,53 @@ func TestAClusterThatDoesNotAnswerIsAFailure(t *testing.T) {
 	got := runHere(t, "", "plan", "--catalogue", "testdata/catalogue.json")
 	if got.code == 0 {
 		t.Errorf("a plan was made of nothing: %s", got.stdout)
+	}
+}
+
+// Devices are kinds of newer clusters, which not every user may list.
+func TestDevicesOfACluster(t *testing.T) {
+	const (
+		class = `{"metadata":{"name":"gpu"},"spec":{"selectors":[{"cel":{"expression":"device.driver == 'gpu.example.com'"}}]}}`
+		slice = `{"metadata":{"name":"s"},"spec":{"driver":"gpu.example.com","nodeName":"old","pool":{"name":"p","generation":1,"resourceSliceCount":1},"devices":[{"name":"gpu-0"}]}}`
+		claim = `{"metadata":{"name":"c","namespace":"x","uid":"7"},"spec":{"devices":{"requests":[{"name":"d","exactly":{"deviceClassName":"gpu","allocationMode":"ExactCount","count":1}}]}}}`
+		pod   = `{"metadata":{"name":"train","namespace":"x","uid":"8"},"spec":{"schedulerName":"default-scheduler","resourceClaims":[{"name":"c","resourceClaimName":"c"}],"containers":[{"name":"m","resources":{"claims":[{"name":"c"}]}}]},"status":{"phase":"Pending"}}`
+	)
+	without := kubernetes()
+	delete(without, "resource.k8s.io/v1")
+	cases := map[string]struct {
+		kinds     map[string][]string
+		forbidden []string
+		placed    int
+		warning   string
+	}{
+		"that it has":          {kinds: kubernetes(), placed: 1},
+		"that it does not":     {kinds: without},
+		"that are not shown":   {kinds: kubernetes(), forbidden: []string{"resourceslices"}, warning: "this user may not list kind ResourceSlice; pods that need them are refused"},
+		"nor any kind of them": {kinds: kubernetes(), forbidden: []string{"resourceclaims", "resourceslices", "deviceclasses"}, warning: "may not list kind ResourceClaim, ResourceSlice, DeviceClass;"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			serve(t, &apiServer{kinds: tc.kinds, forbidden: tc.forbidden, items: map[string]string{
+				"nodes": liveNode, "pods": pod, "deviceclasses": class, "resourceslices": slice, "resourceclaims": claim,
+			}})
+			got := runHere(t, "", "plan", "--catalogue", "testdata/catalogue.json", "-o", "json")
+			if got.code != 0 {
+				t.Fatalf("exit code %d: %s", got.code, got.stderr)
+			}
+			if plan := decode(t, got.stdout); len(plan.Placements) != tc.placed || len(plan.Launches) != 0 {
+				t.Errorf("got %s; want %d placements and nothing bought", got.stdout, tc.placed)
+			}
+			if !strings.Contains(got.stderr, tc.warning) {
+				t.Errorf("standard error is %q, want %q in it", got.stderr, tc.warning)
+			}
+		})
+	}
+}
+
+func TestAKindThatEveryPlanNeedsMustBeShown(t *testing.T) {
+	serve(t, &apiServer{kinds: kubernetes(), forbidden: []string{"nodes"}, items: map[string]string{"pods": livePods}})
+	got := runHere(t, "", "plan", "--catalogue", "testdata/catalogue.json")
+	if got.code != exitFailed || !strings.Contains(got.stderr, "reading the cluster: listing *v1.NodeList") {
+		t.Errorf("exit code %d, standard error %q; want a refusal to plan without nodes", got.code, got.stderr)
 	}
 }

@@ -39,7 +39,7 @@ func fromFiles(ctx context.Context, f *planFlags, env environment) (*scene, erro
 	if f.catalogue == "" {
 		s.warnings = append(s.warnings, "sizes and prices are simulated ones, not VPSie's; give your own with --catalogue")
 	}
-	options := manifest.Options{Scheme: scheme, Kinds: append(state.Watched(), workload.Kinds()...), Stdin: env.stdin}
+	options := manifest.Options{Scheme: scheme, Kinds: slices.Concat(state.Watched(), state.Optional(), workload.Kinds()), Stdin: env.stdin}
 	if f.strict {
 		options.Strictness = manifest.Strict
 	}
@@ -54,11 +54,14 @@ func fromFiles(ctx context.Context, f *planFlags, env environment) (*scene, erro
 	}
 	maxPods := int64(ptr.Deref(s.catalogue.MaxPods, catalogue.DefaultMaxPods))
 	s.warnings = slices.Concat(s.warnings, read.Warnings, admission.Complete(set, admission.Options{MaxPods: maxPods}), manageAll(set))
-	if s.picture, err = state.New(set, env.clock).Snapshot(ctx); err != nil {
+	if s.picture, err = picture(ctx, set, env); err != nil {
 		return nil, fmt.Errorf("putting the manifests together: %w", err)
 	}
 	if s.groups = s.picture.Groups(); len(s.groups) == 0 {
 		s.groups = anyGroup()
+	}
+	if !slices.ContainsFunc(s.picture.Snapshot.Objects().Pods, func(pod *corev1.Pod) bool { return !settled(pod) }) {
+		s.warnings = append(s.warnings, "there is no pod to plan for: none lacks a node, and no workload lacks a pod")
 	}
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/catalogue"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/cluster"
@@ -24,8 +25,8 @@ const planLong = `Plan which machines to buy for pods that have no node, and whe
 With -f, pods, workloads and everything else that matters are read from manifests, and no
 cluster is asked: Pods, Deployments, ReplicaSets, StatefulSets, Jobs, CronJobs (one run each),
 ReplicationControllers, DaemonSets, Nodes, NodeGroups, VPSieNodes, PersistentVolumes and
--Claims, StorageClasses, PriorityClasses and Namespaces. Without a NodeGroup everything in the
-catalogue may be bought.
+-Claims, StorageClasses, PriorityClasses, Namespaces, and the ResourceClaims, ResourceSlices and
+DeviceClasses of devices. Without a NodeGroup everything in the catalogue may be bought.
 
 Without -f, the cluster of the current kubeconfig is read. Nothing in it is changed.
 
@@ -51,6 +52,8 @@ type planFlags struct {
 	catalogue string
 	deadline  time.Duration
 	output    string
+	nodeCost  string
+	scheduler struct{ config, gates string }
 	cluster   cluster.Options
 }
 
@@ -68,8 +71,13 @@ func planCommand(env environment) *cobra.Command {
 	flags.StringArrayVarP(&f.files, "filename", "f", nil, "file or folder of manifests, or - for standard input; may be given several times")
 	flags.BoolVar(&f.strict, "strict", false, "refuse objects and fields that are not known, instead of skipping them with a warning")
 	flags.StringVar(&f.catalogue, "catalogue", "", "file of sizes and prices; left out: simulated ones with -f, VPSie's own without")
-	flags.DurationVar(&f.deadline, "deadline", time.Second, "stop making the plan cheaper after that long")
+	flags.DurationVar(&f.deadline, "deadline", time.Second, "stop making the plan cheaper after that long; finishing, checking and bounding it may take longer")
 	flags.StringVarP(&f.output, "output", "o", string(report.Text), "text, json, yaml or html")
+	flags.StringVar(&f.nodeCost, "node-cost", "0", "what a machine costs per hour beside its price: a licence, an address, an agent")
+	flags.StringVar(&f.scheduler.config, "scheduler-config", "",
+		"file with the KubeSchedulerConfiguration that the cluster's kube-scheduler runs with; left out: its defaults")
+	flags.StringVar(&f.scheduler.gates, "scheduler-feature-gates", "",
+		"feature gates that the cluster's kube-scheduler runs with, as in A=true,B=false; left out: the defaults of the linked version")
 	flags.StringVar(&f.cluster.Kubeconfig, "kubeconfig", "", "path of a kubeconfig; left out: KUBECONFIG or ~/.kube/config")
 	flags.StringVar(&f.cluster.Context, "context", "", "context of the kubeconfig; left out: the current one")
 	flags.StringVar(&f.cluster.Secret, "credentials-secret", "vpsie-secret", "name of the Secret with VPSie's credentials in the cluster")
@@ -87,6 +95,14 @@ func plan(ctx context.Context, f *planFlags, env environment) error {
 	if f.deadline <= 0 {
 		return usageError{fmt.Errorf("--deadline: %s is not a positive duration; want something like 1s or 500ms", f.deadline)}
 	}
+	nodeCost, err := readNodeCost(f.nodeCost)
+	if err != nil {
+		return err
+	}
+	scheduler, err := readScheduler(f.scheduler.config, f.scheduler.gates) // before anything else: the gates say which kinds matter
+	if err != nil {
+		return err
+	}
 	gather := fromCluster
 	if len(f.files) > 0 {
 		gather = fromFiles
@@ -99,6 +115,7 @@ func plan(ctx context.Context, f *planFlags, env environment) error {
 		fmt.Fprintln(env.stderr, "Warning:", warning)
 	}
 	input := scene.input()
+	input.Scheduler, input.NodeCost = scheduler, nodeCost
 	started := env.clock.Now()
 	input.Stop = func() bool { return env.clock.Since(started) >= f.deadline || ctx.Err() != nil }
 	made, err := scheduling.Solve(input)
@@ -110,7 +127,7 @@ func plan(ctx context.Context, f *planFlags, env environment) error {
 		return err
 	}
 	result := report.New(report.Facts{
-		Plan: made, Cluster: input.Cluster, Pods: input.Pods, Groups: input.Groups, Elapsed: elapsed,
+		Plan: made, Cluster: input.Cluster, Pods: input.Pods, Groups: input.Groups, Elapsed: elapsed, NodeCost: nodeCost,
 		Catalogue: scene.catalogue.Source, Warnings: scene.warnings,
 	})
 	out := bufio.NewWriter(env.stdout)
@@ -123,6 +140,15 @@ type scene struct {
 	groups    []scheduling.Group
 	catalogue *catalogue.Catalogue
 	warnings  []string
+}
+
+// picture reads everything that a plan looks at, with the kinds that not every cluster has.
+func picture(ctx context.Context, reader client.Reader, env environment) (*state.Picture, error) {
+	all := state.New(reader, env.clock)
+	for _, kind := range state.Optional() {
+		all.Include(kind)
+	}
+	return all.Snapshot(ctx)
 }
 
 // fromCluster reads the cluster of a kubeconfig.
@@ -141,9 +167,10 @@ func fromCluster(ctx context.Context, f *planFlags, env environment) (*scene, er
 			return nil, err
 		}
 	}
-	if s.picture, err = state.New(live, env.clock).Snapshot(ctx); err != nil {
+	if s.picture, err = picture(ctx, live, env); err != nil {
 		return nil, fmt.Errorf("reading the cluster: %w", err)
 	}
+	s.warnings = append(s.warnings, live.Hidden()...)
 	if f.catalogue == "" {
 		if s.catalogue.Offerings, err = live.Offerings(ctx); err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/report"
@@ -117,6 +118,21 @@ func TestEveryFormIsWritten(t *testing.T) {
 	}
 }
 
+// The search ends at the deadline. The bound does not: a gap that is wide for want of time would say that machines could be cheaper.
+func TestADeadlineDoesNotCutTheBound(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"plan", "-f", "testdata/shop", "--catalogue", "testdata/catalogue.json", "--deadline", "1ns", "-o", "json"},
+		environment{stdout: &stdout, stderr: &stderr, clock: clock.RealClock{}})
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	hasty := decode(t, stdout.String())
+	calm := decode(t, runHere(t, "", "plan", "-f", "testdata/shop", "--catalogue", "testdata/catalogue.json", "-o", "json").stdout)
+	if hasty.LowerBoundPerHour != calm.LowerBoundPerHour || hasty.LowerBoundPerHour == 0 || !hasty.Verified {
+		t.Errorf("within a nanosecond the bound is %v, verified %v; with time it is %v", hasty.LowerBoundPerHour, hasty.Verified, calm.LowerBoundPerHour)
+	}
+}
+
 func TestSimulatedPricesAreCalledThat(t *testing.T) {
 	got := runHere(t, "", "plan", "-f", "testdata/shop")
 	if got.code != 0 || !strings.Contains(got.stderr, "Warning: sizes and prices are simulated ones, not VPSie's") || !strings.Contains(got.stdout, "simulated") {
@@ -130,6 +146,14 @@ func TestAGroupThatTheAutoscalerWouldLeaveAloneIsNamed(t *testing.T) {
 	got := runHere(t, group, "plan", "-f", "-", "--catalogue", "testdata/catalogue.json", "-o", "json")
 	if plan := decode(t, got.stdout); len(plan.Launches) > 0 || len(plan.Rejections) != 1 || !strings.Contains(got.stderr, `are planned with: "mine"`) {
 		t.Errorf("got %s%s, want the group's maxNodes to hold, and a warning", got.stderr, got.stdout)
+	}
+}
+
+func TestFilesWithoutAPodAreAskedAbout(t *testing.T) {
+	const kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n"
+	got := runHere(t, kustomization, "plan", "-f", "-", "--catalogue", "testdata/catalogue.json")
+	if got.code != 0 || !strings.Contains(got.stderr, "1 Kustomization") || !strings.Contains(got.stderr, "Warning: there is no pod to plan for") {
+		t.Errorf("exit code %d, standard error %q; want to be told that nothing was planned for", got.code, got.stderr)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,9 +23,12 @@ import (
 	appsdefaults "k8s.io/kubernetes/pkg/apis/apps/v1"
 	batchdefaults "k8s.io/kubernetes/pkg/apis/batch/v1"
 	coredefaults "k8s.io/kubernetes/pkg/apis/core/v1"
+	resourcedefaults "k8s.io/kubernetes/pkg/apis/resource/v1"
+	schedulingdefaults "k8s.io/kubernetes/pkg/apis/scheduling/v1beta1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/kubectl-vpsie/objects"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/creation"
 )
 
 // Default fills in what an API server fills in. It must come before workloads are expanded: the hash of a template covers its defaults.
@@ -40,6 +44,9 @@ func Default(set *objects.Set) {
 	each(set, appsdefaults.SetObjectDefaults_DaemonSet)
 	each(set, batchdefaults.SetObjectDefaults_Job)
 	each(set, batchdefaults.SetObjectDefaults_CronJob)
+	each(set, resourcedefaults.SetObjectDefaults_ResourceClaim)
+	each(set, resourcedefaults.SetObjectDefaults_ResourceSlice)
+	each(set, schedulingdefaults.SetObjectDefaults_PodGroup)
 	nameAll(set)
 }
 
@@ -47,6 +54,7 @@ func Default(set *objects.Set) {
 func defaultDaemon(set *appsv1.DaemonSet) {
 	pod := &corev1.Pod{Spec: set.Spec.Template.Spec}
 	coredefaults.SetObjectDefaults_Pod(pod)
+	creation.Request(pod)
 	set.Spec.Template.Spec = pod.Spec
 }
 
@@ -89,6 +97,8 @@ type Options struct {
 // what it could not know.
 func Complete(set *objects.Set, o Options) (warnings []string) {
 	each(set, coredefaults.SetObjectDefaults_Pod)
+	each(set, creation.Request) // of the pod as a whole
+	each(set, creation.Select)
 	each(set, defaultDaemon)
 	warnings = prioritize(set)
 	settleClasses(set)
@@ -96,6 +106,11 @@ func Complete(set *objects.Set, o Options) (warnings []string) {
 	for _, pod := range objects.Of[*corev1.Pod](set) {
 		if pod.UID == "" { // plugins tell pods apart by it
 			pod.UID = types.UID(pod.Namespace + "/" + pod.Name)
+		}
+	}
+	for _, claim := range objects.Of[*resourceapi.ResourceClaim](set) {
+		if claim.UID == "" { // so does the allocator with claims
+			claim.UID = types.UID(claim.Namespace + "/" + claim.Name)
 		}
 	}
 	for _, node := range objects.Of[*corev1.Node](set) {

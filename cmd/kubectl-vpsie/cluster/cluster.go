@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -40,7 +42,8 @@ type Cluster struct {
 	options Options
 	reader  client.Reader
 	scheme  *runtime.Scheme
-	bare    bool // the cluster does not know our kinds
+	bare    bool     // the cluster does not know our kinds
+	hidden  []string // kinds that the user may not list and that few clusters need
 }
 
 var _ client.Reader = (*Cluster)(nil)
@@ -81,23 +84,37 @@ func (r readOnly) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(request)
 }
 
-// List lists. Of the kinds that not every cluster knows, one that does not has no objects.
+// List lists. Of the kinds that not every cluster knows, one that it does not know has no objects; nor has one of devices or pod groups that
+// the user may not list, because a cluster without such pods can be planned for without it.
 func (c *Cluster) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	err := c.reader.List(ctx, list, options...)
-	if !meta.IsNoMatchError(err) {
-		return err
+	if err == nil {
+		return nil
 	}
 	kind, unknown := apiutil.GVKForObject(list, c.scheme)
-	switch {
-	case unknown != nil:
+	if unknown != nil {
 		return unknown
-	case kind.Group == v1alpha1.Group:
+	}
+	optional := kind.Group == resourceapi.GroupName || kind.Kind == "PodGroupList"
+	switch absent := meta.IsNoMatchError(err); {
+	case absent && kind.Group == v1alpha1.Group:
 		c.bare = true
 		return nil
-	case kind.Group == resourceapi.GroupName: // Kubernetes has it since 1.34
+	case absent && optional:
+		return nil
+	case optional && apierrors.IsForbidden(err):
+		c.hidden = append(c.hidden, strings.TrimSuffix(kind.Kind, "List"))
 		return nil
 	}
 	return err
+}
+
+// Hidden says in words which objects that a plan may need the user may not see. It is known once they were listed.
+func (c *Cluster) Hidden() []string {
+	if len(c.hidden) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("this user may not list kind %s; pods that need them are refused", strings.Join(c.hidden, ", "))}
 }
 
 // Get gets one object.

@@ -5,10 +5,13 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	gojson "encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,7 +63,7 @@ func (r *reader) decode(u unit) decoded {
 	if u.format == inYAML {
 		var err error
 		if text, err = yaml.YAMLToJSONStrict(u.text); err != nil {
-			d.failYAML(err)
+			d.failYAML(u, err)
 			return d
 		}
 	}
@@ -128,9 +131,22 @@ func (r *reader) checkKind(u unit, d *decoded) bool {
 	}
 	if !r.wanted[version.WithKind(d.kind)] {
 		d.skipped = d.kind + " (" + d.apiVersion + ")"
+		if known := r.versionOf(version.WithKind(d.kind)); known != "" {
+			d.skipped = d.kind + " (" + d.apiVersion + ", want " + known + ")"
+		}
 		return false
 	}
 	return true
+}
+
+// versionOf returns the version in which a kind is read that came in another one. The groups that kinds have moved from are as good.
+func (r *reader) versionOf(kind schema.GroupVersionKind) string {
+	for _, wanted := range slices.SortedFunc(maps.Keys(r.wanted), func(a, b schema.GroupVersionKind) int { return cmp.Compare(a.String(), b.String()) }) {
+		if wanted.Kind == kind.Kind && (wanted.Group == kind.Group || kind.Group == "extensions") {
+			return wanted.GroupVersion().String()
+		}
+	}
+	return ""
 }
 
 func (r *reader) decodeInto(u unit, text []byte, d *decoded) {
@@ -200,7 +216,7 @@ var (
 )
 
 // failYAML puts the file's line in the place of the document's.
-func (d *decoded) failYAML(err error) {
+func (d *decoded) failYAML(u unit, err error) {
 	text := yamlNoise.ReplaceAllString(err.Error(), "")
 	line := d.at.line
 	if found := yamlLines.FindStringSubmatchIndex(text); found != nil {
@@ -209,7 +225,11 @@ func (d *decoded) failYAML(err error) {
 			text = text[:found[0]] + text[found[1]:]
 		}
 	}
-	d.fail(line, "this is no valid YAML: %s", strings.Join(strings.Fields(text), " "))
+	text = strings.Join(strings.Fields(text), " ")
+	if bytes.Contains(u.text, []byte("{{")) {
+		text += "; it looks like a template: render it first, for example with helm template"
+	}
+	d.fail(line, "this is no valid YAML: %s", text)
 }
 
 func (d *decoded) failJSON(u unit, err error) {

@@ -108,6 +108,11 @@ func TestReadsWhatKubectlReads(t *testing.T) {
 	}
 }
 
+// placed is a pod with rules about where it goes.
+func placed(rules string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: m}], " + rules + "}\n"
+}
+
 func TestNamesWhatIsWrong(t *testing.T) {
 	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec:\n  replicas: %s\n  template:\n    spec:\n      containers:\n      - name: m\n        resources:\n          requests: {cpu: %s}\n"
 	cases := map[string]struct{ text, want string }{
@@ -171,6 +176,36 @@ func TestNamesWhatIsWrong(t *testing.T) {
 			"apiVersion: autoscaler.vpsie.com/v1alpha1\nkind: NodeGroup\nmetadata: {name: a}\nspec: {limits: {cpu: some}}\n",
 			`in:4: NodeGroup "a": spec.limits.cpu: is "some", want a quantity such as 500m, 2 or 4Gi`,
 		},
+		"a NodeGroup with a price in words": {
+			"apiVersion: autoscaler.vpsie.com/v1alpha1\nkind: NodeGroup\nmetadata: {name: a}\nspec:\n  maxNodes: -1\n  limits: {costPerHour: cheap}\n  template: {requirements: [{key: x, operator: Gt, values: [a]}]}\n",
+			"in:5: NodeGroup \"a\": spec.maxNodes: is -1, want 0 or more\n" +
+				"in:6: NodeGroup \"a\": spec.limits.costPerHour: is \"cheap\", want a price such as 0.0333\n" +
+				`in:7: NodeGroup "a": spec.template.requirements[0].values: is ["a"]; operator Gt wants one whole number`,
+		},
+		"a template": {
+			"apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n",
+			"in:1: this is no valid YAML: invalid map key: map[interface {}]interface {}{\".Release.Name\":interface {}(nil)}; it looks like a template: render it first, for example with helm template",
+		},
+		"a spread that is none": {
+			placed("topologySpreadConstraints: [{maxSkew: 0, whenUnsatisfiable: Never, minDomains: 0}]"),
+			"in:4: Pod \"default/a\": spec.topologySpreadConstraints[0].maxSkew: is 0, want 1 or more\n" +
+				"in:4: Pod \"default/a\": spec.topologySpreadConstraints[0].topologyKey: is missing; want a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone\n" +
+				"in:4: Pod \"default/a\": spec.topologySpreadConstraints[0].whenUnsatisfiable: is \"Never\", want DoNotSchedule or ScheduleAnyway\n" +
+				`in:4: Pod "default/a": spec.topologySpreadConstraints[0].minDomains: is 0, want 1 or more`,
+		},
+		"an operator of labels that is none": {
+			placed("affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: z, labelSelector: {matchExpressions: [{key: a, operator: Inn}]}}]}}"),
+			`in:4: Pod "default/a": spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions[0].operator: is "Inn", want In, NotIn, Exists or DoesNotExist`,
+		},
+		"an affinity without topology": {
+			placed("affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {labelSelector: {}}}]}}"),
+			`in:4: Pod "default/a": spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: is missing; want a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone`,
+		},
+		"values that an operator has no use for": {
+			placed("affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists, values: [b]}, {key: a, operator: In}]}]}}}"),
+			"in:4: Pod \"default/a\": spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values: is [\"b\"]; operator Exists wants none\n" +
+				`in:4: Pod "default/a": spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].values: is missing; operator In wants at least one`,
+		},
 		"an object given twice": {pod + "---\n" + pod, `in:6: Pod "default/a" is there twice; it is also at in:1`},
 		"a mistake in an item of a list": {
 			"apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(podOfSize, "1")), "\n", "\n  ") + "\n- " +
@@ -225,7 +260,7 @@ func TestWarnsOfWhatItSkips(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"skipped 3 objects of a kind that a plan does not use: 1 PodDisruptionBudget (policy/v1beta1), 2 Service (v1)",
+		"skipped 3 objects of a kind that a plan does not use: 1 PodDisruptionBudget (policy/v1beta1, want policy/v1), 2 Service (v1)",
 		"ignored Pod typo in 1 object: no such field is known",
 	}
 	if diff := cmp.Diff(want, result.Warnings); diff != "" {
@@ -236,7 +271,7 @@ func TestWarnsOfWhatItSkips(t *testing.T) {
 		"in:5: Pod typo: no such field is known; correct it, or do without --strict",
 		"in:7: kind Service (v1) is not used by a plan; leave it out, or do without --strict",
 		"in:11: kind Service (v1) is not used by a plan; leave it out, or do without --strict",
-		"in:15: kind PodDisruptionBudget (policy/v1beta1) is not used by a plan; leave it out, or do without --strict",
+		"in:15: kind PodDisruptionBudget (policy/v1beta1, want policy/v1) is not used by a plan; leave it out, or do without --strict",
 	}, "\n")
 	if err == nil || cmp.Diff(wantError, err.Error()) != "" {
 		t.Errorf("strict: %v, want\n%s", err, wantError)

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +25,7 @@ func clusterWide(object client.Object) bool {
 	switch object.(type) {
 	case *corev1.Node, *corev1.Namespace, *corev1.PersistentVolume, *schedulingv1.PriorityClass,
 		*storagev1.StorageClass, *storagev1.CSINode, *storagev1.CSIDriver, *storagev1.VolumeAttachment,
+		*resourceapi.ResourceSlice, *resourceapi.DeviceClass,
 		*v1alpha1.NodeGroup, *v1alpha1.VPSieNode, *v1alpha1.Disruption:
 		return true
 	}
@@ -65,6 +67,8 @@ func meaningless(object client.Object) []mistake {
 		}
 	case *corev1.Node:
 		m.node(o)
+	case *v1alpha1.NodeGroup:
+		m.nodeGroup(o)
 	}
 	return m
 }
@@ -98,6 +102,7 @@ func (m *mistakes) pod(path string, spec *corev1.PodSpec) {
 		m.container(fmt.Sprintf("%s.containers[%d]", path, i), &spec.Containers[i])
 	}
 	m.amounts(path+".overhead", spec.Overhead)
+	m.placement(path, spec)
 }
 
 func (m *mistakes) container(path string, c *corev1.Container) {

@@ -26,6 +26,7 @@ type page struct {
 	*Report
 	CostPerMonth string
 	Cost, Bound  string
+	NodeCost     string // empty: none
 	GapText      string
 	Placed       int
 	Total        int
@@ -87,6 +88,9 @@ func (r *Report) page() page {
 	p := page{
 		Report: r, Cost: r.plan.Cost.String(), Bound: r.plan.LowerBound.String(), CostPerMonth: perMonth(r.plan.Cost), GapText: "not known",
 		Placed: len(r.Placements),
+	}
+	if r.nodeCost > 0 {
+		p.NodeCost = r.nodeCost.String()
 	}
 	if r.Gap != nil {
 		p.GapText = strconv.FormatFloat(*r.Gap*100, 'f', 2, 64) + " %"

@@ -27,7 +27,8 @@ type Facts struct {
 	Pods      []*corev1.Pod      // that were planned for
 	Groups    []scheduling.Group
 	Elapsed   time.Duration // that planning took
-	Catalogue string        // where sizes and prices come from
+	NodeCost  scheduling.Price
+	Catalogue string // where sizes and prices come from
 	Warnings  []string
 }
 
@@ -37,12 +38,15 @@ type Report struct {
 	Placements        []Placement `json:"placements"`
 	Rejections        []Rejection `json:"rejections"`
 	CostPerHour       float64     `json:"costPerHour"`
+	NodeCostPerHour   float64     `json:"nodeCostPerHour"` // in it, for each machine
 	LowerBoundPerHour float64     `json:"lowerBoundPerHour"`
 	Gap               *float64    `json:"gap"`
 	SolveSeconds      float64     `json:"solveSeconds"`
 	Verified          bool        `json:"verified"`
 	Catalogue         string      `json:"catalogue"`
 	Warnings          []string    `json:"warnings"`
+
+	nodeCost scheduling.Price
 
 	plan  scheduling.Plan
 	nodes []node // that get a pod or have one: those that are there by name, then those to buy
@@ -80,10 +84,10 @@ func New(facts Facts) *Report {
 	plan := facts.Plan
 	r := &Report{
 		Launches: []Launch{}, Placements: []Placement{}, Rejections: []Rejection{},
-		CostPerHour: plan.Cost.Float(), LowerBoundPerHour: plan.LowerBound.Float(), Gap: gap(plan),
+		CostPerHour: plan.Cost.Float(), NodeCostPerHour: facts.NodeCost.Float(), LowerBoundPerHour: plan.LowerBound.Float(), Gap: gap(plan),
 		SolveSeconds: facts.Elapsed.Round(time.Microsecond).Seconds(), Verified: plan.Verified,
 		Catalogue: facts.Catalogue, Warnings: append([]string{}, facts.Warnings...),
-		plan: plan, pods: make(map[types.NamespacedName]*corev1.Pod, len(facts.Pods)),
+		nodeCost: facts.NodeCost, plan: plan, pods: make(map[types.NamespacedName]*corev1.Pod, len(facts.Pods)),
 	}
 	for _, pod := range facts.Pods {
 		r.pods[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = pod

@@ -141,6 +141,7 @@ func TestAPlanOfNothingHasEmptyLists(t *testing.T) {
   "placements": [],
   "rejections": [],
   "costPerHour": 0,
+  "nodeCostPerHour": 0,
   "lowerBoundPerHour": 0,
   "gap": 0,
   "solveSeconds": 0,

@@ -1,7 +1,7 @@
 // Copyright The VPSie Autoscaler Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scheduling_test
+package trial
 
 import (
 	"fmt"
@@ -17,36 +17,26 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
 
-// wide is a scenario with demands of every kind that kube-scheduler's default profile filters on.
-type wide struct {
-	scenario
-	kindOf map[string]string // by pod
-}
+// Kinds returns the names of the demands that a Wide trial draws from: of every kind that kube-scheduler's default profile filters on.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
-func (s *wide) pod(name string) *corev1.Pod {
-	return s.pods[slices.IndexFunc(s.pods, func(p *corev1.Pod) bool { return p.Name == name })]
-}
-
-// wideScenario is randomScenario with further workloads, each of one kind.
-func wideScenario(seed uint64) wide {
-	s := wide{scenario: randomScenario(seed), kindOf: map[string]string{}}
-	for _, pod := range s.pods {
-		s.kindOf[pod.Name] = "mixed"
-	}
+// Wide is Plain with further workloads, each with a demand of one of the Kinds.
+func Wide(seed uint64) *Trial {
+	s := Plain(seed)
 	r := rand.New(rand.NewPCG(seed, 17))
-	s.objects.Namespaces = append(s.objects.Namespaces,
+	s.Objects.Namespaces = append(s.Objects.Namespaces,
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"team": "shop"}}})
-	s.objects.CSIDrivers = []*storagev1.CSIDriver{build.MakeCSIDriver(build.VPSieDriver).Obj()}
-	s.objects.StorageClasses = []*storagev1.StorageClass{
+	s.Objects.CSIDrivers = []*storagev1.CSIDriver{build.MakeCSIDriver(build.VPSieDriver).Obj()}
+	s.Objects.StorageClasses = []*storagev1.StorageClass{
 		build.MakeStorageClass("vpsie", build.VPSieDriver).Obj(),
 		build.MakeStorageClass("vpsie-ams", build.VPSieDriver).AllowedTopology("region", "dc-ams").Obj(),
 		build.MakeStorageClass("by-hand", "kubernetes.io/no-provisioner").Obj(),
 	}
-	for _, node := range s.objects.Nodes {
+	for _, node := range s.Objects.Nodes {
 		node.Labels["region"] = "dc-" + node.Labels[corev1.LabelTopologyZone]
-		s.objects.CSINodes = append(s.objects.CSINodes, build.MakeCSINode(node.Name).Driver(build.VPSieDriver, 7, "region").Obj())
+		s.Objects.CSINodes = append(s.Objects.CSINodes, build.MakeCSINode(node.Name).Driver(build.VPSieDriver, 7, "region").Obj())
 	}
-	names := slices.Sorted(maps.Keys(kinds))
+	names := Kinds()
 	for w := range 1 + r.IntN(3) {
 		s.add(r, w, names[r.IntN(len(names))])
 	}
@@ -54,21 +44,21 @@ func wideScenario(seed uint64) wide {
 }
 
 // add adds a workload of one kind; some of its pods run already where there are nodes.
-func (s *wide) add(r *rand.Rand, w int, kind string) {
+func (s *Trial) add(r *rand.Rand, w int, kind string) {
 	app := fmt.Sprintf("wide-%d", w)
 	cpu, memory := fmt.Sprintf("%dm", 50*(1+r.IntN(30))), fmt.Sprintf("%dMi", 64*(1+r.IntN(40)))
 	demand := demand{r: r, s: s, app: app, other: pick(r, app, "app-0", "wide-0"), choice: r.IntN(100)}
 	for i := range 1 + r.IntN(8) {
 		demand.i = i
 		p := build.MakePod(fmt.Sprintf("%s-%d", app, i)).Label("app", app).CPU(cpu).Memory(memory).Priority(int32(demand.choice % 3))
-		if len(s.objects.Nodes) > 0 && i%4 == 3 { // an older one, from before the demand
-			s.objects.Pods = append(s.objects.Pods, p.On(s.objects.Nodes[i%len(s.objects.Nodes)].Name).With(resized).Obj())
+		if len(s.Objects.Nodes) > 0 && i%4 == 3 { // an older one, from before the demand
+			s.Objects.Pods = append(s.Objects.Pods, p.On(s.Objects.Nodes[i%len(s.Objects.Nodes)].Name).With(resized).Obj())
 			continue
 		}
 		kinds[kind](p, demand)
 		pod := p.Obj()
-		s.kindOf[pod.Name] = kind
-		s.pods, s.objects.Pods = append(s.pods, pod), append(s.objects.Pods, pod)
+		s.KindOf[pod.Name] = kind
+		s.Pods, s.Objects.Pods = append(s.Pods, pod), append(s.Objects.Pods, pod)
 	}
 }
 
@@ -83,7 +73,7 @@ func resized(pod *corev1.Pod) {
 // demand is what a kind may want to know.
 type demand struct {
 	r          *rand.Rand
-	s          *wide
+	s          *Trial
 	app, other string
 	choice     int // the same for all pods of the workload
 	i          int // of the pod
@@ -92,7 +82,7 @@ type demand struct {
 // anyNode names a node, which there may be none of.
 func (d demand) anyNode() string { return fmt.Sprintf("node-%d", d.choice%5) }
 
-// kinds are the demands, by what they are called in the figures.
+// kinds are the demands, by what they are called in figures.
 var kinds = map[string]func(*build.Pod, demand){
 	"node affinity with alternatives": func(p *build.Pod, _ demand) {
 		p.NodeAffinity("example.com/absent", "a").OrNodeAffinity(corev1.LabelTopologyZone, "ams", "mars").Tolerate("team")
@@ -156,7 +146,7 @@ var kinds = map[string]func(*build.Pod, demand){
 		p.Request(corev1.ResourceEphemeralStorage, fmt.Sprintf("%dGi", 1+d.choice/4))
 	},
 	"extended resource of a node": func(p *build.Pod, d demand) {
-		for i, node := range d.s.objects.Nodes {
+		for i, node := range d.s.Objects.Nodes {
 			if i%2 == 0 {
 				node.Status.Allocatable["example.com/licence"] = resource.MustParse("2")
 				node.Status.Capacity["example.com/licence"] = resource.MustParse("2")
@@ -201,7 +191,7 @@ var kinds = map[string]func(*build.Pod, demand){
 	"device claim": func(p *build.Pod, d demand) {
 		name := fmt.Sprintf("gpu-%s-%d", d.app, d.i)
 		d.s.devices()
-		d.s.objects.ResourceClaims = append(d.s.objects.ResourceClaims, build.MakeResourceClaim(name, "gpu"))
+		d.s.Objects.ResourceClaims = append(d.s.Objects.ResourceClaims, build.MakeResourceClaim(name, "gpu"))
 		p.DeviceClaim(name)
 	},
 	"scheduling gate": func(p *build.Pod, d demand) {
@@ -219,29 +209,29 @@ var kinds = map[string]func(*build.Pod, demand){
 }
 
 // neighbour makes a pod run in another namespace, where there is a node.
-func (s *wide) neighbour() {
-	running := slices.ContainsFunc(s.objects.Pods, func(p *corev1.Pod) bool { return p.Name == "till" })
-	if len(s.objects.Nodes) > 0 && !running {
-		s.objects.Pods = append(s.objects.Pods, build.MakePod("till").Namespace("shop").Label("app", "till").On(s.objects.Nodes[0].Name).Obj())
+func (s *Trial) neighbour() {
+	running := slices.ContainsFunc(s.Objects.Pods, func(p *corev1.Pod) bool { return p.Name == "till" })
+	if len(s.Objects.Nodes) > 0 && !running {
+		s.Objects.Pods = append(s.Objects.Pods, build.MakePod("till").Namespace("shop").Label("app", "till").On(s.Objects.Nodes[0].Name).Obj())
 	}
 }
 
 // devices gives two of them to the first node.
-func (s *wide) devices() {
-	if len(s.objects.DeviceClasses) > 0 {
+func (s *Trial) devices() {
+	if len(s.Objects.DeviceClasses) > 0 {
 		return
 	}
-	s.objects.DeviceClasses = append(s.objects.DeviceClasses, build.MakeDeviceClass("gpu", "gpu.example.com"))
-	if len(s.objects.Nodes) > 0 {
-		s.objects.ResourceSlices = append(s.objects.ResourceSlices,
-			build.MakeResourceSlice(s.objects.Nodes[0].Name, "gpu.example.com", "gpu-0", "gpu-1"))
+	s.Objects.DeviceClasses = append(s.Objects.DeviceClasses, build.MakeDeviceClass("gpu", "gpu.example.com"))
+	if len(s.Objects.Nodes) > 0 {
+		s.Objects.ResourceSlices = append(s.Objects.ResourceSlices,
+			build.MakeResourceSlice(s.Objects.Nodes[0].Name, "gpu.example.com", "gpu-0", "gpu-1"))
 	}
 }
 
-func (s *wide) volume(v *build.PV) {
-	s.objects.PersistentVolumes = append(s.objects.PersistentVolumes, v.Obj())
+func (s *Trial) volume(v *build.PV) {
+	s.Objects.PersistentVolumes = append(s.Objects.PersistentVolumes, v.Obj())
 }
 
-func (s *wide) claim(c *build.PVC) {
-	s.objects.PersistentVolumeClaims = append(s.objects.PersistentVolumeClaims, c.Obj())
+func (s *Trial) claim(c *build.PVC) {
+	s.Objects.PersistentVolumeClaims = append(s.Objects.PersistentVolumeClaims, c.Obj())
 }
