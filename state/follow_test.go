@@ -96,7 +96,9 @@ func newLife(t *testing.T, seed uint64) *life {
 	return l
 }
 
-func (l *life) key(o client.Object) string { return fmt.Sprintf("%T %s/%s", o, o.GetNamespace(), o.GetName()) }
+func (l *life) key(o client.Object) string {
+	return fmt.Sprintf("%T %s/%s", o, o.GetNamespace(), o.GetName())
+}
 
 func (l *life) set(o client.Object) {
 	l.t.Helper()

@@ -92,7 +92,7 @@ func (s *Snapshot) undo(c change) {
 	case nodeAdded:
 		s.extract(c.node)
 	case nodeRemoved:
-		s.strays.remove(c.node) // they are still in the NodeInfo that comes back
+		delete(s.strays, c.node) // they are still in the NodeInfo that comes back
 		s.insert(c.info, c.own)
 	}
 }

@@ -7,7 +7,7 @@ import "maps"
 
 // layers is a map that is copied at the cost of what changed since the last copies were made: the ground is shared with them and
 // never written any more, and changes lie above it. Before it is first copied it is a map like any other.
-type layers[K comparable, V any] struct {
+type layers[K, V comparable] struct {
 	ground map[K]V
 	shared bool // the ground belongs to copies as well
 	above  map[K]layer[V]
@@ -18,7 +18,7 @@ type layer[V any] struct {
 	gone  bool
 }
 
-func newLayers[K comparable, V any](size int) layers[K, V] {
+func newLayers[K, V comparable](size int) layers[K, V] {
 	return layers[K, V]{ground: make(map[K]V, size)}
 }
 
@@ -35,6 +35,10 @@ func (m *layers[K, V]) get(key K) (value V, found bool) {
 func (m *layers[K, V]) set(key K, value V) {
 	if !m.shared {
 		m.ground[key] = value
+		return
+	}
+	if below, is := m.ground[key]; is && below == value {
+		delete(m.above, key) // as it was, after a while
 		return
 	}
 	m.change(key, layer[V]{value: value})
@@ -70,8 +74,7 @@ func (m *layers[K, V]) copy() layers[K, V] {
 }
 
 func (m *layers[K, V]) settle() {
-	ground := make(map[K]V, len(m.ground)+len(m.above))
-	maps.Copy(ground, m.ground)
+	ground := maps.Clone(m.ground)
 	for key, changed := range m.above {
 		if changed.gone {
 			delete(ground, key)

@@ -62,7 +62,7 @@ type Snapshot struct {
 	anti    nodeSet // nodes with pods that have required anti-affinity
 	claims  layers[string, int]
 	places  layers[types.NamespacedName, string]
-	strays  layers[string, []fwk.PodInfo] // pods whose node is not in the picture; the slices are never changed
+	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture; the slices are never changed
 	csiPlan map[string]*storagev1.CSINode
 	planned map[string]bool // nodes in the picture that are not registered
 	kinds   kinds
@@ -131,7 +131,7 @@ func (s *Snapshot) place(pod *corev1.Pod) error {
 func blank(facts *facts, nodes, pods int) *Snapshot {
 	return &Snapshot{
 		facts: facts, index: newLayers[string, int](nodes), claims: newLayers[string, int](0),
-		places: newLayers[types.NamespacedName, string](pods), strays: newLayers[string, []fwk.PodInfo](0),
+		places: newLayers[types.NamespacedName, string](pods), strays: map[string][]fwk.PodInfo{},
 		csiPlan: map[string]*storagev1.CSINode{}, planned: map[string]bool{}, kinds: newKinds(),
 	}
 }
@@ -144,7 +144,7 @@ func (s *Snapshot) Clone() *Snapshot {
 	s.lent = true
 	return &Snapshot{
 		facts: s.facts, list: slices.Clone(s.list), own: make([]bool, len(s.list)), index: s.index.copy(),
-		spread: s.spread.copy(), anti: s.anti.copy(), claims: s.claims.copy(), places: s.places.copy(), strays: s.strays.copy(),
+		spread: s.spread.copy(), anti: s.anti.copy(), claims: s.claims.copy(), places: s.places.copy(), strays: maps.Clone(s.strays),
 		csiPlan: map[string]*storagev1.CSINode{}, planned: maps.Clone(s.planned), kinds: s.kinds.copy(), sorted: sorted, lent: true,
 	}
 }
@@ -193,7 +193,7 @@ func (s *Snapshot) PlannedNodes() []string { return slices.Sorted(maps.Keys(s.pl
 
 // PodsOn returns the pods on the node, by namespace and name, also where the node itself is not in the picture.
 func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
-	infos, _ := s.strays.get(node)
+	infos := s.strays[node]
 	if at, known := s.index.get(node); known {
 		infos = s.list[at].GetPods()
 	}
@@ -223,11 +223,10 @@ func (s *Snapshot) AddNode(node *corev1.Node) error {
 	}
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
-	pods, _ := s.strays.get(node.Name)
-	for _, pod := range pods {
+	for _, pod := range s.strays[node.Name] {
 		info.AddPodInfo(pod)
 	}
-	s.strays.remove(node.Name)
+	delete(s.strays, node.Name)
 	s.insert(info, true)
 	s.record(change{kind: nodeAdded, node: node.Name})
 	return nil
@@ -312,7 +311,7 @@ func (s *Snapshot) extract(node string) (info fwk.NodeInfo, own bool) {
 		s.countKind(pod, node, -1)
 	}
 	if len(info.GetPods()) > 0 {
-		s.strays.set(node, slices.Clone(info.GetPods()))
+		s.strays[node] = slices.Clone(info.GetPods())
 	}
 	return info, own
 }
@@ -342,8 +341,7 @@ func (s *Snapshot) attach(pod fwk.PodInfo, node string) {
 	s.places.set(keyOf(pod.GetPod()), node)
 	at, known := s.index.get(node)
 	if !known {
-		pods, _ := s.strays.get(node)
-		s.strays.set(node, append(slices.Clip(pods), pod))
+		s.strays[node] = append(slices.Clip(s.strays[node]), pod)
 		return
 	}
 	info := s.changing(at)
@@ -354,7 +352,7 @@ func (s *Snapshot) attach(pod fwk.PodInfo, node string) {
 }
 
 func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, error) {
-	infos, _ := s.strays.get(node)
+	infos := s.strays[node]
 	at, known := s.index.get(node)
 	if known {
 		infos = s.list[at].GetPods()
@@ -367,9 +365,9 @@ func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, e
 	s.places.remove(key)
 	if !known {
 		if len(infos) == 1 {
-			s.strays.remove(node)
+			delete(s.strays, node)
 		} else {
-			s.strays.set(node, slices.Delete(slices.Clone(infos), found, found+1))
+			s.strays[node] = slices.Delete(slices.Clone(infos), found, found+1)
 		}
 		return info, nil
 	}
