@@ -49,8 +49,8 @@ func TestCopiesOfAMapDoNotSeeEachOther(t *testing.T) {
 			}
 		}
 		for i, p := range pairs {
-			if diff := cmp.Diff(p.plain, shown(&p.layered)); diff != "" {
-				t.Fatalf("map %d (-want +got):\n%s", i, diff)
+			if got := shown(&p.layered); !maps.Equal(p.plain, got) {
+				t.Fatalf("map %d (-want +got):\n%s", i, cmp.Diff(p.plain, got))
 			}
 		}
 		if len(pairs) == 8 {
