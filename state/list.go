@@ -4,7 +4,6 @@
 package state
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,51 +22,10 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot/roster"
 )
 
-// Watched returns one object of each kind that a Picture is made of: what the reader's informers must be started for.
-func Watched() []client.Object {
-	return []client.Object{
-		&v1alpha1.NodeGroup{}, &v1alpha1.VPSieNode{}, &v1alpha1.Disruption{},
-		&corev1.Node{}, &corev1.Pod{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
-		&appsv1.DaemonSet{}, &policyv1.PodDisruptionBudget{}, &schedulingv1.PriorityClass{},
-		&storagev1.StorageClass{}, &storagev1.CSINode{}, &storagev1.CSIDriver{}, &storagev1.CSIStorageCapacity{}, &storagev1.VolumeAttachment{},
-	}
-}
-
-// Optional returns one object of each further kind that a Picture shows if the API server has it and Include names it.
-func Optional() []client.Object {
-	optional := []client.Object{&resourceapi.ResourceClaim{}, &resourceapi.ResourceSlice{}, &resourceapi.DeviceClass{}}
-	if simulate.Gangs() {
-		optional = append(optional, &schedulingv1beta1.PodGroup{})
-	}
-	return optional
-}
-
-// Include makes every later Picture show an Optional kind. Without it pods that claim a device are refused for want of their claim.
-func (c *Cluster) Include(kind client.Object) { c.included = append(c.included, kind) }
-
-// readIncluded lists the Optional kinds that are included.
-func (c *Cluster) readIncluded(ctx context.Context, l *listed) error {
-	for _, kind := range c.included {
-		var err error
-		switch kind.(type) {
-		case *resourceapi.ResourceClaim:
-			err = read(ctx, c.reader, &resourceapi.ResourceClaimList{}, &l.ResourceClaims)
-		case *resourceapi.ResourceSlice:
-			err = read(ctx, c.reader, &resourceapi.ResourceSliceList{}, &l.ResourceSlices)
-		case *resourceapi.DeviceClass:
-			err = read(ctx, c.reader, &resourceapi.DeviceClassList{}, &l.DeviceClasses)
-		case *schedulingv1beta1.PodGroup:
-			err = read(ctx, c.reader, &schedulingv1beta1.PodGroupList{}, &l.PodGroups)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// listed is what a Picture is made of, each list by namespace and name.
 type listed struct {
 	snapshot.Objects
 	nodeGroups  []*v1alpha1.NodeGroup
@@ -75,31 +33,82 @@ type listed struct {
 	disruptions []*v1alpha1.Disruption
 }
 
+// kind is one kind of object, and how to get at its list.
+type kind struct {
+	example client.Object
+	read    func(context.Context, client.Reader, *listed) error
+	follow  func(Informer) (*followed, error)
+}
+
+func kindOf[T object](example T, list func() client.ObjectList, items func(*listed) *[]T) kind {
+	return kind{
+		example: example,
+		read: func(ctx context.Context, reader client.Reader, l *listed) error {
+			return read(ctx, reader, list(), items(l))
+		},
+		follow: func(informer Informer) (*followed, error) { return follow(informer, items) },
+	}
+}
+
+// The kinds that every cluster has.
+func kinds() []kind {
+	return []kind{
+		kindOf(&v1alpha1.NodeGroup{}, func() client.ObjectList { return &v1alpha1.NodeGroupList{} }, func(l *listed) *[]*v1alpha1.NodeGroup { return &l.nodeGroups }),
+		kindOf(&v1alpha1.VPSieNode{}, func() client.ObjectList { return &v1alpha1.VPSieNodeList{} }, func(l *listed) *[]*v1alpha1.VPSieNode { return &l.vpsieNodes }),
+		kindOf(&v1alpha1.Disruption{}, func() client.ObjectList { return &v1alpha1.DisruptionList{} }, func(l *listed) *[]*v1alpha1.Disruption { return &l.disruptions }),
+		kindOf(&corev1.Node{}, func() client.ObjectList { return &corev1.NodeList{} }, func(l *listed) *[]*corev1.Node { return &l.Nodes }),
+		kindOf(&corev1.Pod{}, func() client.ObjectList { return &corev1.PodList{} }, func(l *listed) *[]*corev1.Pod { return &l.Pods }),
+		kindOf(&corev1.Namespace{}, func() client.ObjectList { return &corev1.NamespaceList{} }, func(l *listed) *[]*corev1.Namespace { return &l.Namespaces }),
+		kindOf(&corev1.PersistentVolume{}, func() client.ObjectList { return &corev1.PersistentVolumeList{} },
+			func(l *listed) *[]*corev1.PersistentVolume { return &l.PersistentVolumes }),
+		kindOf(&corev1.PersistentVolumeClaim{}, func() client.ObjectList { return &corev1.PersistentVolumeClaimList{} },
+			func(l *listed) *[]*corev1.PersistentVolumeClaim { return &l.PersistentVolumeClaims }),
+		kindOf(&appsv1.DaemonSet{}, func() client.ObjectList { return &appsv1.DaemonSetList{} }, func(l *listed) *[]*appsv1.DaemonSet { return &l.DaemonSets }),
+		kindOf(&policyv1.PodDisruptionBudget{}, func() client.ObjectList { return &policyv1.PodDisruptionBudgetList{} },
+			func(l *listed) *[]*policyv1.PodDisruptionBudget { return &l.PodDisruptionBudgets }),
+		kindOf(&schedulingv1.PriorityClass{}, func() client.ObjectList { return &schedulingv1.PriorityClassList{} },
+			func(l *listed) *[]*schedulingv1.PriorityClass { return &l.PriorityClasses }),
+		kindOf(&storagev1.StorageClass{}, func() client.ObjectList { return &storagev1.StorageClassList{} },
+			func(l *listed) *[]*storagev1.StorageClass { return &l.StorageClasses }),
+		kindOf(&storagev1.CSINode{}, func() client.ObjectList { return &storagev1.CSINodeList{} }, func(l *listed) *[]*storagev1.CSINode { return &l.CSINodes }),
+		kindOf(&storagev1.CSIDriver{}, func() client.ObjectList { return &storagev1.CSIDriverList{} }, func(l *listed) *[]*storagev1.CSIDriver { return &l.CSIDrivers }),
+		kindOf(&storagev1.CSIStorageCapacity{}, func() client.ObjectList { return &storagev1.CSIStorageCapacityList{} },
+			func(l *listed) *[]*storagev1.CSIStorageCapacity { return &l.CSIStorageCapacities }),
+		kindOf(&storagev1.VolumeAttachment{}, func() client.ObjectList { return &storagev1.VolumeAttachmentList{} },
+			func(l *listed) *[]*storagev1.VolumeAttachment { return &l.VolumeAttachments }),
+	}
+}
+
+// The kinds that an API server may have.
+func optionalKinds() []kind {
+	optional := []kind{
+		kindOf(&resourceapi.ResourceClaim{}, func() client.ObjectList { return &resourceapi.ResourceClaimList{} },
+			func(l *listed) *[]*resourceapi.ResourceClaim { return &l.ResourceClaims }),
+		kindOf(&resourceapi.ResourceSlice{}, func() client.ObjectList { return &resourceapi.ResourceSliceList{} },
+			func(l *listed) *[]*resourceapi.ResourceSlice { return &l.ResourceSlices }),
+		kindOf(&resourceapi.DeviceClass{}, func() client.ObjectList { return &resourceapi.DeviceClassList{} },
+			func(l *listed) *[]*resourceapi.DeviceClass { return &l.DeviceClasses }),
+	}
+	if simulate.Gangs() {
+		optional = append(optional, kindOf(&schedulingv1beta1.PodGroup{}, func() client.ObjectList { return &schedulingv1beta1.PodGroupList{} },
+			func(l *listed) *[]*schedulingv1beta1.PodGroup { return &l.PodGroups }))
+	}
+	return optional
+}
+
+// Watched returns one object of each kind that every Picture is made of.
+func Watched() (examples []client.Object) {
+	for _, kind := range kinds() {
+		examples = append(examples, kind.example)
+	}
+	return examples
+}
+
+// list reads everything.
 func (c *Cluster) list(ctx context.Context) (*listed, error) {
 	l := &listed{}
-	reads := []func() error{
-		func() error { return read(ctx, c.reader, &v1alpha1.NodeGroupList{}, &l.nodeGroups) },
-		func() error { return read(ctx, c.reader, &v1alpha1.VPSieNodeList{}, &l.vpsieNodes) },
-		func() error { return read(ctx, c.reader, &v1alpha1.DisruptionList{}, &l.disruptions) },
-		func() error { return read(ctx, c.reader, &corev1.NodeList{}, &l.Nodes) },
-		func() error { return read(ctx, c.reader, &corev1.PodList{}, &l.Pods) },
-		func() error { return read(ctx, c.reader, &corev1.NamespaceList{}, &l.Namespaces) },
-		func() error { return read(ctx, c.reader, &corev1.PersistentVolumeList{}, &l.PersistentVolumes) },
-		func() error {
-			return read(ctx, c.reader, &corev1.PersistentVolumeClaimList{}, &l.PersistentVolumeClaims)
-		},
-		func() error { return read(ctx, c.reader, &appsv1.DaemonSetList{}, &l.DaemonSets) },
-		func() error { return read(ctx, c.reader, &policyv1.PodDisruptionBudgetList{}, &l.PodDisruptionBudgets) },
-		func() error { return read(ctx, c.reader, &schedulingv1.PriorityClassList{}, &l.PriorityClasses) },
-		func() error { return read(ctx, c.reader, &storagev1.StorageClassList{}, &l.StorageClasses) },
-		func() error { return read(ctx, c.reader, &storagev1.CSINodeList{}, &l.CSINodes) },
-		func() error { return read(ctx, c.reader, &storagev1.CSIDriverList{}, &l.CSIDrivers) },
-		func() error { return read(ctx, c.reader, &storagev1.CSIStorageCapacityList{}, &l.CSIStorageCapacities) },
-		func() error { return read(ctx, c.reader, &storagev1.VolumeAttachmentList{}, &l.VolumeAttachments) },
-		func() error { return c.readIncluded(ctx, l) },
-	}
-	for _, read := range reads {
-		if err := read(); err != nil {
+	for _, kind := range kinds() {
+		if err := kind.read(ctx, c.reader, l); err != nil {
 			return nil, err
 		}
 	}
@@ -112,9 +121,8 @@ func Terminated(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// read lists one kind into items, by namespace and name. The objects are the reader's own: copying every pod of a cluster for
-// each Picture would cost more than planning does.
-func read[T client.Object](ctx context.Context, reader client.Reader, list client.ObjectList, items *[]T) error {
+// read lists one kind into items, by namespace and name. The objects are the reader's own.
+func read[T object](ctx context.Context, reader client.Reader, list client.ObjectList, items *[]T) error {
 	if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing %T: %w", list, err)
 	}
@@ -126,8 +134,6 @@ func read[T client.Object](ctx context.Context, reader client.Reader, list clien
 		*items = append(*items, item)
 		return nil
 	})
-	slices.SortFunc(*items, func(a, b T) int {
-		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
-	})
+	slices.SortFunc(*items, roster.Compare)
 	return err
 }

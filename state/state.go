@@ -27,14 +27,14 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
-// Cluster makes Pictures from a reader that is kept current by watches.
+// Cluster makes Pictures.
 type Cluster struct {
 	reader   client.Reader
 	clock    clock.PassiveClock
-	included []client.Object
+	follower *follower // nil: every Picture reads everything
 }
 
-// New returns a Cluster that reads from reader, which should be backed by informers: every Picture lists everything.
+// New returns a Cluster that reads everything from reader for each Picture. Follow makes later ones cheaper.
 func New(reader client.Reader, clock clock.PassiveClock) *Cluster {
 	return &Cluster{reader: reader, clock: clock}
 }
@@ -90,8 +90,11 @@ type Picture struct {
 	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
 }
 
-// Snapshot returns a new Picture.
+// Snapshot returns a new Picture. It may be asked for by several goroutines.
 func (c *Cluster) Snapshot(ctx context.Context) (*Picture, error) {
+	if c.follower != nil {
+		return c.follower.picture(ctx)
+	}
 	objects, err := c.list(ctx)
 	if err != nil {
 		return nil, err
@@ -111,7 +114,13 @@ func (c *Cluster) Snapshot(ctx context.Context) (*Picture, error) {
 		}
 	}
 	p.Machines = machines(objects.vpsieNodes, objects.Nodes, podsOn)
-	objects.Nodes, objects.VirtualNodes = standIns(objects.Nodes, p.Machines)
+	var comers []standIn
+	for _, m := range p.Machines {
+		if m.onItsWay() {
+			comers = append(comers, newStandIn(m))
+		}
+	}
+	objects.Nodes, objects.VirtualNodes = replace(objects.Nodes, comers)
 	p.Snapshot, err = snapshot.New(objects.Objects)
 	if err != nil {
 		return nil, fmt.Errorf("building the snapshot: %w", err)
@@ -165,23 +174,39 @@ func settled(node *corev1.Node) bool {
 	})
 }
 
-// standIns replaces nodes that joined and are not initialized, and machines that have not joined, by what they will
-// look like: a node that is on its way must be planned with, or its pods would be bought for again.
-func standIns(nodes []*corev1.Node, machines []Machine) (real, virtual []*corev1.Node) {
-	replaced := map[string]bool{}
-	for _, m := range machines {
-		if (m.Initialized() && settled(m.Node)) || !m.VPSieNode.DeletionTimestamp.IsZero() || !Owned(m.VPSieNode) {
-			continue
-		}
-		standIn := scheduling.VirtualNode(m.VPSieNode)
-		if m.Node != nil {
-			replaced[m.Node.Name] = true
-			adopt(standIn, m.Node)
-		}
-		virtual = append(virtual, standIn)
+// onItsWay says whether the machine is not to be planned with as the Node that it has, if it has one, but as the Node that it will be:
+// otherwise its pods would be bought for again.
+func (m Machine) onItsWay() bool {
+	return (!m.Initialized() || !settled(m.Node)) && m.VPSieNode.DeletionTimestamp.IsZero() && Owned(m.VPSieNode)
+}
+
+// standIn is what a machine on its way will look like.
+type standIn struct {
+	node     *corev1.Node
+	replaces bool // a Node that joined
+}
+
+func newStandIn(m Machine) standIn {
+	s := standIn{node: scheduling.VirtualNode(m.VPSieNode), replaces: m.Node != nil}
+	if s.replaces {
+		adopt(s.node, m.Node)
 	}
-	real = slices.DeleteFunc(slices.Clone(nodes), func(n *corev1.Node) bool { return replaced[n.Name] })
-	return real, virtual
+	return s
+}
+
+// replace returns the nodes without those that have stand-ins, and the stand-ins.
+func replace(nodes []*corev1.Node, comers []standIn) (registered, virtual []*corev1.Node) {
+	replaced := map[string]bool{}
+	for _, comer := range comers {
+		virtual = append(virtual, comer.node)
+		if comer.replaces {
+			replaced[comer.node.Name] = true
+		}
+	}
+	if len(replaced) == 0 {
+		return nodes, virtual
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *corev1.Node) bool { return replaced[n.Name] }), virtual
 }
 
 // adopt gives a stand-in what the joined node is known to have.

@@ -20,7 +20,6 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -247,36 +246,6 @@ func TestGroupsCountWhatIsPaidFor(t *testing.T) {
 	got := groups[0]
 	if got.Nodes != 2 || got.CPUMilli != 8000 || got.MemoryMiB != 16384 || got.Cost != scheduling.PerHour(0.12) {
 		t.Errorf("use is %d nodes, %d mCPU, %d MiB, %s; want 2, 8000, 16384, 0.1200", got.Nodes, got.CPUMilli, got.MemoryMiB, got.Cost)
-	}
-}
-
-func TestAnOptionalKindShowsOnceItIsIncluded(t *testing.T) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cluster := New(fake.NewClientBuilder().WithScheme(scheme).WithObjects(
-		build.MakeResourceClaim("claim", "gpu"), build.MakeDeviceClass("gpu", "gpu.example.com"),
-		build.MakeResourceSlice("node", "gpu.example.com", "gpu-0"),
-	).Build(), testingclock.NewFakePassiveClock(noon))
-	count := func() []int {
-		picture, err := cluster.Snapshot(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects := picture.Snapshot.Objects()
-		return []int{len(objects.ResourceClaims), len(objects.DeviceClasses), len(objects.ResourceSlices)}
-	}
-	if diff := cmp.Diff([]int{0, 0, 0}, count()); diff != "" {
-		t.Errorf("before (-want +got):\n%s", diff)
-	}
-	for _, kind := range Optional() {
-		cluster.Include(kind)
-	}
-	if diff := cmp.Diff([]int{1, 1, 1}, count()); diff != "" {
-		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -147,21 +146,13 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	}
 	yields := yield.New(mgr.GetClient(), mgr.GetAPIReader(), c.leaderNamespace, yield.Options{Registerer: registry})
 	cloud = yields.Correcting(cloud)
-	for _, object := range append(state.Watched(), &corev1.Secret{}) {
-		// Started now, so that the first plan does not wait for a list of everything.
-		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
+	// Started now, so that the first plan does not wait for a list of everything.
+	if _, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("watching %T: %w", &corev1.Secret{}, err)
 	}
 	cluster := state.New(mgr.GetClient(), realClock)
-	for _, object := range state.Optional() {
-		// An API server that does not have the kind has no pods that need it either.
-		switch _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); {
-		case err == nil:
-			cluster.Include(object)
-		case !meta.IsNoMatchError(err):
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
+	if err := cluster.Follow(ctx, mgr.GetCache()); err != nil {
+		return err
 	}
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{

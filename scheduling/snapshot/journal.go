@@ -22,6 +22,7 @@ type change struct {
 	node string
 	pod  fwk.PodInfo
 	info fwk.NodeInfo
+	own  bool // no clone has the info
 }
 
 // Memo returns what was made of the present state: what make returns, unless it was asked before about the same state. One state
@@ -92,6 +93,6 @@ func (s *Snapshot) undo(c change) {
 		s.extract(c.node)
 	case nodeRemoved:
 		delete(s.strays, c.node) // they are still in the NodeInfo that comes back
-		s.insert(c.info)
+		s.insert(c.info, c.own)
 	}
 }

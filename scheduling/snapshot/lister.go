@@ -5,6 +5,8 @@ package snapshot
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
@@ -65,7 +67,7 @@ func (l nodeInfos) HavePodsWithRequiredNonHostScopedAntiAffinityList() ([]fwk.No
 }
 
 func (l nodeInfos) Get(node string) (fwk.NodeInfo, error) {
-	at, known := l.index[node]
+	at, known := l.index.get(node)
 	if !known {
 		return nil, fmt.Errorf("reading node %q: it is not in the snapshot", node)
 	}
@@ -74,7 +76,10 @@ func (l nodeInfos) Get(node string) (fwk.NodeInfo, error) {
 
 type storageInfos struct{ *Snapshot }
 
-func (l storageInfos) IsPVCUsedByPods(key string) bool { return l.Snapshot.claims[key] > 0 }
+func (l storageInfos) IsPVCUsedByPods(key string) bool {
+	used, _ := l.claims.get(key)
+	return used > 0
+}
 
 func (s *Snapshot) countClaims(pod *corev1.Pod, by int) {
 	for i := range pod.Spec.Volumes {
@@ -88,8 +93,10 @@ func (s *Snapshot) countClaims(pod *corev1.Pod, by int) {
 			continue
 		}
 		key := pod.Namespace + "/" + claim
-		if s.claims[key] += by; s.claims[key] <= 0 {
-			delete(s.claims, key)
+		if used, _ := s.claims.get(key); used+by > 0 {
+			s.claims.set(key, used+by)
+		} else {
+			s.claims.remove(key)
 		}
 	}
 }
@@ -100,13 +107,17 @@ type nodeSet struct {
 	at   map[string]int
 }
 
+func (s *nodeSet) copy() nodeSet { return nodeSet{list: slices.Clone(s.list), at: maps.Clone(s.at)} }
+
+// set says whether a node is a member. The node may be a copy of the one that the set has.
 func (s *nodeSet) set(info fwk.NodeInfo, member bool) {
 	node := info.Node().Name
 	if !member {
 		s.remove(node)
 		return
 	}
-	if _, in := s.at[node]; in {
+	if at, in := s.at[node]; in {
+		s.list[at] = info
 		return
 	}
 	if s.at == nil {

@@ -25,13 +25,14 @@ func (s *Snapshot) Narrow(matters func(*Shape) bool) {
 			s.bare[i] = s.views[i]
 		}
 	}
-	for shape, on := range s.kinds {
+	for shape, on := range s.kinds.on {
 		if !matters(shape) {
 			continue
 		}
 		twin := &podInfo{shape.Pod, shape}
 		for node, pods := range on {
-			n := s.views[s.index[node]]
+			at, _ := s.index.get(node)
+			n := s.views[at]
 			for range pods {
 				n.pods = append(n.pods, twin)
 			}

@@ -4,9 +4,7 @@
 package snapshot
 
 import (
-	"cmp"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -24,81 +22,6 @@ const (
 	vpsieDriver         = "vpsie.csi.vpsie.com"
 	vpsieDriverFormerly = "vpsie.csi"
 )
-
-// facts is what never changes and is shared by clones.
-type facts struct {
-	objects    *Objects
-	registered map[string]bool
-	examples   []*corev1.Node // registered nodes by name, for Like
-	csiNodes   map[string]*storagev1.CSINode
-	shapes     *Shapes
-	unbound    []*corev1.Pod
-	mu         sync.Mutex
-	likes      map[[3]string]*corev1.Node // by what likeness compares
-}
-
-func newFacts(objects *Objects) *facts {
-	f := &facts{
-		objects:    objects,
-		registered: make(map[string]bool, len(objects.Nodes)),
-		examples:   slices.Clone(objects.Nodes),
-		csiNodes:   make(map[string]*storagev1.CSINode, len(objects.CSINodes)),
-		shapes:     NewShapes(),
-		likes:      map[[3]string]*corev1.Node{},
-	}
-	slices.SortFunc(f.examples, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
-	for _, node := range objects.Nodes {
-		f.registered[node.Name] = true
-	}
-	for _, csiNode := range objects.CSINodes {
-		f.csiNodes[csiNode.Name] = csiNode
-	}
-	return f
-}
-
-// Like returns the registered node that tells most about how the given node will look once it registers: one of the same
-// group, else another machine of ours, else any node; of the same instance type where there is one.
-func (s *Snapshot) Like(node *corev1.Node) *corev1.Node {
-	if s.facts.registered[node.Name] { // it is not like itself
-		return s.facts.likest(node)
-	}
-	key := [3]string{node.Labels[v1alpha1.NodeGroupLabel], node.Labels[v1alpha1.ManagedLabel], node.Labels[corev1.LabelInstanceTypeStable]}
-	s.facts.mu.Lock()
-	defer s.facts.mu.Unlock()
-	like, known := s.facts.likes[key]
-	if !known {
-		like = s.facts.likest(node)
-		s.facts.likes[key] = like
-	}
-	return like
-}
-
-func (f *facts) likest(node *corev1.Node) *corev1.Node {
-	var best *corev1.Node
-	most := 0
-	for _, example := range f.examples {
-		if example.Name == node.Name {
-			continue
-		}
-		if score := likeness(node, example); score > most {
-			best, most = example, score
-		}
-	}
-	return best
-}
-
-func likeness(node, example *corev1.Node) int {
-	score := 1
-	for _, trait := range []struct {
-		label string
-		worth int
-	}{{v1alpha1.NodeGroupLabel, 4}, {v1alpha1.ManagedLabel, 2}, {corev1.LabelInstanceTypeStable, 1}} {
-		if value := node.Labels[trait.label]; value != "" && value == example.Labels[trait.label] {
-			score += trait.worth
-		}
-	}
-	return score
-}
 
 // AsRegistered returns a copy of a planned node with what only a registered node shows, as far as its like tells: the kubelet's
 // declared features, without which pods that need one are refused, and the topology labels of CSI drivers, without
@@ -149,7 +72,8 @@ func (s *Snapshot) CSINode(node string) (*storagev1.CSINode, bool) {
 	}
 	csiNode, made := s.csiPlan[node]
 	if !made {
-		csiNode = s.planCSINode(s.list[s.index[node]].Node())
+		at, _ := s.index.get(node)
+		csiNode = s.planCSINode(s.list[at].Node())
 		s.csiPlan[node] = csiNode
 	}
 	return csiNode, true

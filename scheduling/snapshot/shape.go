@@ -46,6 +46,39 @@ func NewShapes() *Shapes {
 	return &Shapes{byText: map[string]*Shape{}, byPod: map[*corev1.Pod]*podInfo{}}
 }
 
+// forget lets go of a pod that nobody will ask for again.
+func (s *Shapes) forget(pod *corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byPod, pod)
+}
+
+// fresh returns Shapes that know these pods and shapes, and not much else. Pods and shapes that once were would otherwise be kept for ever.
+func (s *Shapes) fresh(pods []*corev1.Pod, placed kinds) *Shapes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.byText)+len(s.byPod) <= 2*len(pods)+1024 {
+		return s
+	}
+	fresh := NewShapes()
+	alive := map[*Shape]bool{}
+	for shape := range placed.on {
+		alive[shape] = true
+	}
+	for _, pod := range pods {
+		if info, known := s.byPod[pod]; known {
+			fresh.byPod[pod] = info
+			alive[info.shape] = true
+		}
+	}
+	for text, shape := range s.byText {
+		if alive[shape] {
+			fresh.byText[text] = shape
+		}
+	}
+	return fresh
+}
+
 // podInfo is a pod with what the framework derives from its shape.
 type podInfo struct {
 	pod   *corev1.Pod

@@ -50,26 +50,28 @@ type Objects struct {
 	DeviceClasses  []*resourceapi.DeviceClass
 }
 
-// Snapshot is a picture of a cluster with an undo journal. NodeInfos are changed in place and never copied, so a fork
-// costs nothing per node. It is for one goroutine at a time; Clone makes a second one.
+// Snapshot is a picture of a cluster with an undo journal. NodeInfos are changed in place, so a fork costs nothing per node. It is for
+// one goroutine at a time; Clone makes a second one, which shares everything until one of the two changes it.
 type Snapshot struct {
 	facts *facts // shared with clones, never changed
 
 	list    []fwk.NodeInfo
-	index   map[string]int
+	own     []bool // of list: no clone has it
+	index   layers[string, int]
 	spread  nodeSet // nodes with pods that have any pod affinity or anti-affinity
 	anti    nodeSet // nodes with pods that have required anti-affinity
-	claims  map[string]int
-	places  map[types.NamespacedName]string
-	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture
+	claims  layers[string, int]
+	places  layers[types.NamespacedName, string]
+	strays  map[string][]fwk.PodInfo // pods whose node is not in the picture; the slices are never changed
 	csiPlan map[string]*storagev1.CSINode
-	planned map[string]bool           // nodes in the picture that are not registered
-	kinds   map[*Shape]map[string]int // of the pods on nodes in the picture: how many are on which node
-	sorted  []fwk.NodeInfo            // by name; nil until asked for
-	bare    []fwk.NodeInfo            // the list without pods, each a *narrowed; nil until asked for
-	views   []*narrowed               // the same
-	touched []*narrowed               // of bare: those that show pods now
-	narrow  bool                      // the list of all nodes is bare
+	planned map[string]bool // nodes in the picture that are not registered
+	kinds   kinds
+	sorted  []fwk.NodeInfo // by name; nil until asked for
+	lent    bool           // sorted belongs to clones as well
+	bare    []fwk.NodeInfo // the list without pods, each a *narrowed; nil until asked for
+	views   []*narrowed    // the same
+	touched []*narrowed    // of bare: those that show pods now
+	narrow  bool           // the list of all nodes is bare
 
 	journal []change
 	marks   []int
@@ -82,24 +84,18 @@ type Snapshot struct {
 
 // New makes a snapshot. Pods that are bound, or nominated by kube-scheduler, are placed on their nodes; a pod on a node that is not
 // among the objects is kept aside and comes back if that node is added. Virtual nodes lose against nodes of the same name.
-func New(objects Objects) (*Snapshot, error) {
-	s := &Snapshot{
-		facts:   newFacts(&objects),
-		index:   make(map[string]int, len(objects.Nodes)+len(objects.VirtualNodes)),
-		claims:  map[string]int{},
-		places:  make(map[types.NamespacedName]string, len(objects.Pods)),
-		strays:  map[string][]fwk.PodInfo{},
-		csiPlan: map[string]*storagev1.CSINode{},
-		kinds:   map[*Shape]map[string]int{},
-		planned: map[string]bool{},
-	}
+func New(objects Objects) (*Snapshot, error) { return build(newFacts(&objects, NewShapes())) }
+
+func build(facts *facts) (*Snapshot, error) {
+	objects := facts.objects
+	s := blank(facts, len(objects.Nodes)+len(objects.VirtualNodes), len(objects.Pods))
 	for _, node := range objects.Nodes {
 		if err := s.AddNode(node); err != nil {
 			return nil, err
 		}
 	}
 	for _, node := range objects.VirtualNodes {
-		if _, registered := s.index[node.Name]; registered {
+		if s.Has(node.Name) {
 			continue
 		}
 		if err := s.AddNode(s.AsRegistered(node)); err != nil {
@@ -126,42 +122,35 @@ func (s *Snapshot) place(pod *corev1.Pod) error {
 	if pod.Spec.NodeName != "" {
 		return s.AddPod(pod, pod.Spec.NodeName)
 	}
-	if _, known := s.index[pod.Status.NominatedNodeName]; known {
+	if s.Has(pod.Status.NominatedNodeName) {
 		return s.AddPod(pod, pod.Status.NominatedNodeName)
 	}
 	return nil
 }
 
-// Clone returns an independent copy of the present state, without the journal.
+func blank(facts *facts, nodes, pods int) *Snapshot {
+	return &Snapshot{
+		facts: facts, index: newLayers[string, int](nodes), claims: newLayers[string, int](0),
+		places: newLayers[types.NamespacedName, string](pods), strays: map[string][]fwk.PodInfo{},
+		csiPlan: map[string]*storagev1.CSINode{}, planned: map[string]bool{}, kinds: newKinds(),
+	}
+}
+
+// Clone returns an independent copy of the present state, without the journal. What both have in common is copied when one of them
+// changes it.
 func (s *Snapshot) Clone() *Snapshot {
-	clone := &Snapshot{
-		facts:   s.facts,
-		list:    make([]fwk.NodeInfo, 0, len(s.list)),
-		index:   make(map[string]int, len(s.list)),
-		claims:  make(map[string]int, len(s.claims)),
-		places:  make(map[types.NamespacedName]string, len(s.places)),
-		strays:  make(map[string][]fwk.PodInfo, len(s.strays)),
-		csiPlan: map[string]*storagev1.CSINode{},
-		kinds:   make(map[*Shape]map[string]int, len(s.kinds)),
-		planned: make(map[string]bool, len(s.planned)),
+	sorted := s.Infos()
+	clear(s.own)
+	s.lent = true
+	return &Snapshot{
+		facts: s.facts, list: slices.Clone(s.list), own: make([]bool, len(s.list)), index: s.index.copy(),
+		spread: s.spread.copy(), anti: s.anti.copy(), claims: s.claims.copy(), places: s.places.copy(), strays: maps.Clone(s.strays),
+		csiPlan: map[string]*storagev1.CSINode{}, planned: maps.Clone(s.planned), kinds: s.kinds.copy(), sorted: sorted, lent: true,
 	}
-	for _, info := range s.list {
-		clone.insert(info.Snapshot())
-	}
-	maps.Copy(clone.places, s.places)
-	for node, pods := range s.strays {
-		clone.strays[node] = slices.Clone(pods)
-	}
-	return clone
 }
 
 // Empty returns a picture of the same cluster without any node or pod.
-func (s *Snapshot) Empty() *Snapshot {
-	return &Snapshot{
-		facts: s.facts, index: map[string]int{}, claims: map[string]int{}, places: map[types.NamespacedName]string{},
-		strays: map[string][]fwk.PodInfo{}, csiPlan: map[string]*storagev1.CSINode{}, kinds: map[*Shape]map[string]int{}, planned: map[string]bool{},
-	}
-}
+func (s *Snapshot) Empty() *Snapshot { return blank(s.facts, 0, 0) }
 
 // Objects returns the objects that the snapshot was made from. Later changes do not show in them.
 func (s *Snapshot) Objects() *Objects { return s.facts.objects }
@@ -184,36 +173,15 @@ func (s *Snapshot) Nodes() []*corev1.Node {
 // Infos returns the nodes with their pods, by name. The list must not be changed, and holds only until the snapshot changes.
 func (s *Snapshot) Infos() []fwk.NodeInfo {
 	if s.sorted == nil {
-		s.sorted = slices.Clone(s.list)
+		s.sorted, s.lent = slices.Clone(s.list), false
 		slices.SortFunc(s.sorted, func(a, b fwk.NodeInfo) int { return cmp.Compare(a.Node().Name, b.Node().Name) })
 	}
 	return s.sorted
 }
 
-// Kinds returns the shapes of the pods that are on nodes in the picture, with the number of such pods on each node that has any. The
-// maps must not be changed, and hold only until the snapshot changes.
-func (s *Snapshot) Kinds() map[*Shape]map[string]int { return s.kinds }
-
-func (s *Snapshot) countKind(pod fwk.PodInfo, node string, by int) {
-	shape, ours := ShapeOf(pod)
-	if !ours {
-		return // nobody else makes them
-	}
-	on := s.kinds[shape]
-	if on == nil {
-		on = map[string]int{}
-		s.kinds[shape] = on
-	}
-	if on[node] += by; on[node] == 0 {
-		if delete(on, node); len(on) == 0 {
-			delete(s.kinds, shape)
-		}
-	}
-}
-
 // Has says whether the node is in the picture.
 func (s *Snapshot) Has(node string) bool {
-	_, known := s.index[node]
+	_, known := s.index.get(node)
 	return known
 }
 
@@ -226,7 +194,7 @@ func (s *Snapshot) PlannedNodes() []string { return slices.Sorted(maps.Keys(s.pl
 // PodsOn returns the pods on the node, by namespace and name, also where the node itself is not in the picture.
 func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
 	infos := s.strays[node]
-	if at, known := s.index[node]; known {
+	if at, known := s.index.get(node); known {
 		infos = s.list[at].GetPods()
 	}
 	pods := make([]*corev1.Pod, 0, len(infos))
@@ -239,7 +207,7 @@ func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
 
 // NodeOf returns the node that the pod is on, in the picture or not.
 func (s *Snapshot) NodeOf(pod *corev1.Pod) (node string, placed bool) {
-	node, placed = s.places[keyOf(pod)]
+	node, placed = s.places.get(keyOf(pod))
 	return node, placed
 }
 
@@ -259,7 +227,7 @@ func (s *Snapshot) AddNode(node *corev1.Node) error {
 		info.AddPodInfo(pod)
 	}
 	delete(s.strays, node.Name)
-	s.insert(info)
+	s.insert(info, true)
 	s.record(change{kind: nodeAdded, node: node.Name})
 	return nil
 }
@@ -269,14 +237,15 @@ func (s *Snapshot) RemoveNode(node string) error {
 	if !s.Has(node) {
 		return fmt.Errorf("removing node %q: it is not in the snapshot", node)
 	}
-	s.record(change{kind: nodeRemoved, node: node, info: s.extract(node)})
+	info, own := s.extract(node)
+	s.record(change{kind: nodeRemoved, node: node, info: info, own: own})
 	return nil
 }
 
 // AddPod places a pod on a node without asking whether it fits. On a node that is not in the picture it is kept aside.
 func (s *Snapshot) AddPod(pod *corev1.Pod, node string) error {
 	key := keyOf(pod)
-	if before, placed := s.places[key]; placed {
+	if before, placed := s.places.get(key); placed {
 		if s.Has(before) {
 			return fmt.Errorf("placing pod %q on node %q: it is already on node %q", key, node, before)
 		}
@@ -296,7 +265,7 @@ func (s *Snapshot) AddPod(pod *corev1.Pod, node string) error {
 // RemovePod takes a pod off its node.
 func (s *Snapshot) RemovePod(pod *corev1.Pod) error {
 	key := keyOf(pod)
-	node, placed := s.places[key]
+	node, placed := s.places.get(key)
 	if !placed {
 		return fmt.Errorf("removing pod %q: it is on no node", key)
 	}
@@ -308,12 +277,12 @@ func (s *Snapshot) RemovePod(pod *corev1.Pod) error {
 	return nil
 }
 
-func (s *Snapshot) insert(info fwk.NodeInfo) {
+func (s *Snapshot) insert(info fwk.NodeInfo, own bool) {
 	node := info.Node().Name
-	s.index[node] = len(s.list)
-	s.list = append(s.list, info)
+	s.index.set(node, len(s.list))
+	s.list, s.own = append(s.list, info), append(s.own, own)
 	s.sorted, s.bare, s.views = nil, nil, nil
-	if !s.facts.registered[node] {
+	if s.facts.registered(node) == nil {
 		s.planned[node] = true
 	}
 	for _, pod := range info.GetPods() {
@@ -324,13 +293,14 @@ func (s *Snapshot) insert(info fwk.NodeInfo) {
 }
 
 // extract takes a node out of the picture and puts its pods aside.
-func (s *Snapshot) extract(node string) fwk.NodeInfo {
-	at, last := s.index[node], len(s.list)-1
-	info := s.list[at]
-	s.list[at] = s.list[last]
-	s.index[s.list[at].Node().Name] = at
-	s.list = s.list[:last]
-	delete(s.index, node)
+func (s *Snapshot) extract(node string) (info fwk.NodeInfo, own bool) {
+	at, _ := s.index.get(node)
+	last := len(s.list) - 1
+	info, own = s.list[at], s.own[at]
+	s.list[at], s.own[at] = s.list[last], s.own[last]
+	s.index.set(s.list[at].Node().Name, at)
+	s.list, s.own = s.list[:last], s.own[:last]
+	s.index.remove(node)
 	delete(s.csiPlan, node)
 	delete(s.planned, node)
 	s.spread.remove(node)
@@ -343,25 +313,47 @@ func (s *Snapshot) extract(node string) fwk.NodeInfo {
 	if len(info.GetPods()) > 0 {
 		s.strays[node] = slices.Clone(info.GetPods())
 	}
+	return info, own
+}
+
+// changing returns a node that is about to be changed, after taking a copy of what belongs to clones as well.
+func (s *Snapshot) changing(at int) fwk.NodeInfo {
+	if s.own[at] {
+		return s.list[at]
+	}
+	info := s.list[at].Snapshot()
+	s.list[at], s.own[at] = info, true
+	if s.sorted != nil {
+		if s.lent {
+			s.sorted, s.lent = slices.Clone(s.sorted), false
+		}
+		name := info.Node().Name
+		place, _ := slices.BinarySearchFunc(s.sorted, name, func(other fwk.NodeInfo, name string) int { return cmp.Compare(other.Node().Name, name) })
+		s.sorted[place] = info
+	}
+	if s.views != nil {
+		s.views[at].NodeInfo = info
+	}
 	return info
 }
 
 func (s *Snapshot) attach(pod fwk.PodInfo, node string) {
-	s.places[keyOf(pod.GetPod())] = node
-	at, known := s.index[node]
+	s.places.set(keyOf(pod.GetPod()), node)
+	at, known := s.index.get(node)
 	if !known {
-		s.strays[node] = append(s.strays[node], pod)
+		s.strays[node] = append(slices.Clip(s.strays[node]), pod)
 		return
 	}
-	s.list[at].AddPodInfo(pod)
+	info := s.changing(at)
+	info.AddPodInfo(pod)
 	s.countClaims(pod.GetPod(), 1)
 	s.countKind(pod, node, 1)
-	s.track(s.list[at])
+	s.track(info)
 }
 
 func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, error) {
 	infos := s.strays[node]
-	at, known := s.index[node]
+	at, known := s.index.get(node)
 	if known {
 		infos = s.list[at].GetPods()
 	}
@@ -370,19 +362,22 @@ func (s *Snapshot) detach(key types.NamespacedName, node string) (fwk.PodInfo, e
 		return nil, fmt.Errorf("removing pod %q: node %q does not have it", key, node)
 	}
 	info := infos[found]
-	delete(s.places, key)
+	s.places.remove(key)
 	if !known {
-		if s.strays[node] = slices.Delete(infos, found, found+1); len(s.strays[node]) == 0 {
+		if len(infos) == 1 {
 			delete(s.strays, node)
+		} else {
+			s.strays[node] = slices.Delete(slices.Clone(infos), found, found+1)
 		}
 		return info, nil
 	}
-	if err := s.list[at].RemovePod(klog.Background(), info.GetPod()); err != nil {
+	on := s.changing(at)
+	if err := on.RemovePod(klog.Background(), info.GetPod()); err != nil {
 		return nil, fmt.Errorf("removing pod %q from node %q: %w", key, node, err)
 	}
 	s.countClaims(info.GetPod(), -1)
 	s.countKind(info, node, -1)
-	s.track(s.list[at])
+	s.track(on)
 	return info, nil
 }
 
