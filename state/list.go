@@ -104,10 +104,25 @@ func Watched() (examples []client.Object) {
 	return examples
 }
 
+// Optional returns one object of each further kind that a Picture shows where the API server has it.
+func Optional() (examples []client.Object) {
+	for _, kind := range optionalKinds() {
+		examples = append(examples, kind.example)
+	}
+	return examples
+}
+
+// IncludeOptional makes every later Picture that is read show the Optional kinds too: the reader must know them. Without them pods that
+// claim a device are refused for want of their claim. A Cluster that follows includes those that there are by itself.
+func (c *Cluster) IncludeOptional() { c.whole = true }
+
 // list reads everything.
 func (c *Cluster) list(ctx context.Context) (*listed, error) {
-	l := &listed{}
-	for _, kind := range kinds() {
+	l, all := &listed{}, kinds()
+	if c.whole {
+		all = append(all, optionalKinds()...)
+	}
+	for _, kind := range all {
 		if err := kind.read(ctx, c.reader, l); err != nil {
 			return nil, err
 		}

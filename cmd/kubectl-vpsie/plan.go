@@ -145,9 +145,7 @@ type scene struct {
 // picture reads everything that a plan looks at, with the kinds that not every cluster has.
 func picture(ctx context.Context, reader client.Reader, env environment) (*state.Picture, error) {
 	all := state.New(reader, env.clock)
-	for _, kind := range state.Optional() {
-		all.Include(kind)
-	}
+	all.IncludeOptional()
 	return all.Snapshot(ctx)
 }
 
