@@ -1,0 +1,450 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
+)
+
+// OptionalNode is a node of the picture that a plan may do without.
+type OptionalNode struct {
+	Name  string
+	Price Price // per hour that it stays; Input.NodeCost comes on top, as for a launch
+	// Movable are the pods on it that may be moved elsewhere. Any other pod keeps the node, unless a DaemonSet or the kubelet itself put it there.
+	Movable []*corev1.Pod
+	// Group names the one among Input.Groups whose usage counts the node, with CPUMilli and MemoryMiB as sold and Price. What goes is given
+	// back to that group's limits. Empty: nothing is given back.
+	Group     string
+	CPUMilli  int64
+	MemoryMiB int64
+}
+
+// optional is an OptionalNode with what the picture says of it.
+type optional struct {
+	OptionalNode
+	pods  []*corev1.Pod // that may move
+	stays bool          // something on it may not
+}
+
+// joint is the search for which optional nodes stay, which go, and what is bought, at once.
+type joint struct {
+	Input
+	nodes []*optional                  // by name
+	home  map[types.NamespacedName]int // the optional node of each pod that may move
+	asked map[types.NamespacedName]bool
+	base  *arrangement // everything stays
+	best  *arrangement
+	// advised is which optional nodes the latest advice would let go.
+	advised []bool
+	floor   floor
+}
+
+// arrangement is a plan without some of the optional nodes.
+type arrangement struct {
+	choice
+	plan  Plan  // as if the nodes that go had never been
+	cost  Price // of what stays and of what is bought
+	moved int   // pods that ran and run elsewhere
+}
+
+// Bounds of the search.
+const (
+	roundsOfKeeping = 4     // how often nodes are kept after all because of pods that found no other place
+	closeEnough     = 1.002 // times the bound
+)
+
+// solveJoint decides about the optional nodes and about launches together. It starts from the plan in which every optional node stays, and
+// gives it up only for one that leaves no further pod out and costs less: so nothing moves for nothing.
+func solveJoint(in Input) (Plan, error) {
+	j, err := newJoint(in)
+	if err != nil {
+		return Plan{}, fmt.Errorf("planning with %d optional nodes: %w", len(in.Optional), err)
+	}
+	if err := j.search(); err != nil {
+		return Plan{}, fmt.Errorf("planning with %d optional nodes: %w", len(in.Optional), err)
+	}
+	return j.result(), nil
+}
+
+func newJoint(in Input) (*joint, error) {
+	j := &joint{Input: in, home: map[types.NamespacedName]int{}, asked: map[types.NamespacedName]bool{}}
+	j.Optional = nil
+	for _, pod := range in.Pods {
+		j.asked[nameOf(pod)] = true
+	}
+	schedulers := in.Scheduler.Names()
+	for _, o := range in.Optional {
+		if !in.Cluster.Has(o.Name) {
+			return nil, fmt.Errorf("optional node %q is not in the picture", o.Name)
+		}
+		j.nodes = append(j.nodes, j.newOptional(o, schedulers))
+	}
+	slices.SortFunc(j.nodes, func(a, b *optional) int { return cmp.Compare(a.Name, b.Name) })
+	for n, node := range j.nodes {
+		if n > 0 && j.nodes[n-1].Name == node.Name {
+			return nil, fmt.Errorf("optional node %q is given twice", node.Name)
+		}
+		for _, pod := range node.pods {
+			j.home[nameOf(pod)] = n
+		}
+	}
+	return j, nil
+}
+
+func (j *joint) newOptional(o OptionalNode, schedulers []string) *optional {
+	movable := map[types.NamespacedName]bool{}
+	for _, pod := range o.Movable {
+		movable[nameOf(pod)] = true
+	}
+	node := &optional{OptionalNode: o}
+	for _, pod := range j.Cluster.PodsOn(o.Name) {
+		_, owned := daemonSetOf(pod)
+		_, mirrored := pod.Annotations[corev1.MirrorPodAnnotationKey]
+		nominated := pod.Spec.NodeName == "" && j.asked[nameOf(pod)] // it does not run yet, and may be planned for
+		switch {
+		case owned || mirrored:
+		case (movable[nameOf(pod)] || nominated) && unplannable(pod, schedulers) == "":
+			node.pods = append(node.pods, pod)
+		default:
+			node.stays = true
+		}
+	}
+	return node
+}
+
+// search looks for better arrangements: first over all optional nodes, which may move any pod; then over those alone that would go and a few
+// more, while the pods of all others stay where they are. That costs fewer moves, and seldom more money.
+func (j *joint) search() error {
+	var err error
+	if j.base, err = j.carryOut(j.nothing()); err != nil {
+		return err
+	}
+	j.best = j.base
+	scope := make([]bool, len(j.nodes))
+	for n := range scope {
+		scope[n] = true
+	}
+	if err := j.try(scope); err != nil {
+		return err
+	}
+	before := scope
+	for _, more := range []int{0, 8, 32} {
+		if more > 0 && float64(j.best.cost) <= closeEnough*float64(j.bound()) {
+			return nil
+		}
+		scope = j.scope(more)
+		if slices.Equal(scope, before) || !slices.Contains(scope, true) {
+			continue
+		}
+		if err := j.try(scope); err != nil {
+			return err
+		}
+		before = scope
+	}
+	return nil
+}
+
+// scope is the optional nodes that go in the best arrangement or would by the latest advice, and some of the others: those that have the
+// least on them for their price.
+func (j *joint) scope(more int) []bool {
+	scope := make([]bool, len(j.nodes))
+	var others []int
+	load := make([]float64, len(j.nodes))
+	for n, node := range j.nodes {
+		if scope[n] = j.best.out[n] || j.advised[n]; scope[n] || node.stays {
+			continue
+		}
+		others = append(others, n)
+		for _, pod := range node.pods {
+			load[n] += float64(sizeOf(requestsOf(pod)))
+		}
+		load[n] /= float64(node.Price + j.NodeCost + 1)
+	}
+	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(load[a], load[b]) })
+	for _, n := range others[:min(more, len(others))] {
+		scope[n] = true
+	}
+	return scope
+}
+
+// try takes advice about some of the optional nodes, and follows it where that promises to be better.
+func (j *joint) try(scope []bool) error {
+	if j.Stop != nil && j.Stop() {
+		j.advised = make([]bool, len(j.nodes))
+		return nil
+	}
+	advice, err := j.advise(scope)
+	if err != nil {
+		return err
+	}
+	j.advised = advice.out
+	cheaper := pack.ComparePrices(int64(advice.cost), int64(j.best.cost))
+	if cheaper > 0 && len(j.best.plan.Rejections) == 0 {
+		return nil
+	}
+	if cheaper == 0 && j.moves(advice) >= j.best.moved && len(j.best.plan.Rejections) == 0 {
+		return nil
+	}
+	found, err := j.arrange(advice)
+	if err != nil || found == nil {
+		return err
+	}
+	if found.compare(j.best) < 0 {
+		j.best = found
+	}
+	return nil
+}
+
+func (a *arrangement) compare(b *arrangement) int {
+	return cmp.Or(
+		cmp.Compare(len(a.plan.Rejections), len(b.plan.Rejections)),
+		pack.ComparePrices(int64(a.cost), int64(b.cost)),
+		cmp.Compare(a.moved, b.moved),
+	)
+}
+
+// choice is which optional nodes go, and which pods leave those that stay.
+type choice struct {
+	out     []bool                          // by optional node
+	leaving [][]*corev1.Pod                 // by optional node that stays
+	to      map[types.NamespacedName]string // nodes that are there for pods that leave theirs or wait
+	cost    Price                           // that is expected
+}
+
+func (j *joint) nothing() choice {
+	return choice{out: make([]bool, len(j.nodes)), leaving: make([][]*corev1.Pod, len(j.nodes))}
+}
+
+// moves counts the pods that have to leave their nodes.
+func (j *joint) moves(c choice) int {
+	pods := 0
+	for n, node := range j.nodes {
+		if pods += len(c.leaving[n]); c.out[n] {
+			pods += len(node.pods)
+		}
+	}
+	return pods
+}
+
+// arrange carries a choice out, and where a pod finds no other place keeps its node as it is. It returns nil where that does not help.
+func (j *joint) arrange(c choice) (*arrangement, error) {
+	c.out, c.leaving = slices.Clone(c.out), slices.Clone(c.leaving)
+	for range roundsOfKeeping {
+		found, err := j.carryOut(c)
+		if err != nil {
+			return nil, err
+		}
+		kept, hopeless := j.missed(found)
+		switch {
+		case hopeless:
+			return nil, nil
+		case len(kept) == 0:
+			return found, nil
+		}
+		for n := range kept {
+			c.out[n], c.leaving[n] = false, nil
+		}
+	}
+	return nil, nil
+}
+
+// missed returns the optional nodes without which a pod is left out that would not be if everything stayed, or without which a
+// group has fewer nodes than it should. Hopeless says that a pod is left out for no such reason.
+func (j *joint) missed(a *arrangement) (kept map[int]bool, hopeless bool) {
+	kept = map[int]bool{}
+	out := map[types.NamespacedName]bool{}
+	for _, r := range j.base.plan.Rejections {
+		out[r.Pod] = true
+	}
+	places := map[types.NamespacedName]string{}
+	for _, placement := range j.base.plan.Placements {
+		places[placement.Pod] = placement.Node
+	}
+	gone := j.removed(a.choice)
+	for _, r := range a.plan.Rejections {
+		if out[r.Pod] || slices.Contains(r.Reasons, leftBehind) {
+			continue
+		}
+		n, movable := j.home[r.Pod]
+		if !movable {
+			n, movable = gone[places[r.Pod]]
+		}
+		if !movable {
+			return nil, true
+		}
+		kept[n] = true
+	}
+	for _, group := range j.Groups {
+		j.keepLeast(group, a, kept)
+	}
+	return kept, a.plan.Omitted > j.base.plan.Omitted
+}
+
+// keepLeast keeps as many nodes as a group lacks of its least number, the cheapest first.
+func (j *joint) keepLeast(group Group, a *arrangement, kept map[int]bool) {
+	name := group.NodeGroup.Name
+	nodes := group.Nodes
+	var gone []int
+	for n, node := range j.nodes {
+		if a.out[n] && node.Group == name {
+			nodes--
+			gone = append(gone, n)
+		}
+	}
+	for _, launch := range a.plan.Launches {
+		if launch.Group == name {
+			nodes++
+		}
+	}
+	lacking := min(int(ptr.Deref(group.NodeGroup.Spec.MinNodes, 0)), group.Nodes) - nodes
+	slices.SortStableFunc(gone, func(x, y int) int { return cmp.Compare(j.nodes[x].Price, j.nodes[y].Price) })
+	for _, n := range gone[:min(max(lacking, 0), len(gone))] {
+		kept[n] = true
+	}
+}
+
+// removed are the numbers of the nodes that go, by name.
+func (j *joint) removed(c choice) map[string]int {
+	gone := map[string]int{}
+	for n, node := range j.nodes {
+		if c.out[n] {
+			gone[node.Name] = n
+		}
+	}
+	return gone
+}
+
+// carryOut plans with the nodes gone and the leaving pods waiting, exactly as for pending pods.
+func (j *joint) carryOut(c choice) (*arrangement, error) {
+	j.Cluster.Fork()
+	defer j.Cluster.Revert()
+	a := &arrangement{choice: c}
+	in := j.Input
+	in.Groups = slices.Clone(j.Groups)
+	var movers []*corev1.Pod
+	for n, node := range j.nodes {
+		if !c.out[n] {
+			a.cost += node.Price + j.NodeCost
+			movers = append(movers, c.leaving[n]...)
+			for _, pod := range c.leaving[n] {
+				if err := j.Cluster.RemovePod(pod); err != nil {
+					return nil, err
+				}
+			}
+			continue
+		}
+		movers = append(movers, node.pods...)
+		if err := j.Cluster.RemoveNode(node.Name); err != nil {
+			return nil, err
+		}
+		node.giveBack(in.Groups)
+	}
+	var stranded []Rejection
+	in.Pods, stranded = j.waiting(movers, j.removed(c))
+	in.Promised = maps.Clone(j.Promised)
+	if in.Promised == nil {
+		in.Promised = map[types.NamespacedName]string{}
+	}
+	maps.Copy(in.Promised, c.to)
+	plan, err := withGangs(in, solve)
+	if err != nil {
+		return nil, err
+	}
+	j.rename(&plan, j.removed(c))
+	plan.Rejections = append(plan.Rejections, stranded...)
+	plan.Placements = slices.DeleteFunc(plan.Placements, func(p Placement) bool { // it stays where it is
+		n, movable := j.home[p.Pod]
+		back := movable && j.nodes[n].Name == p.Node
+		if movable && !back {
+			a.moved++
+		}
+		return back && !j.asked[p.Pod]
+	})
+	plan.sort()
+	a.plan = plan
+	a.cost += plan.Cost
+	return a, nil
+}
+
+// rename gives launches names that no node has, of those that go neither.
+func (j *joint) rename(plan *Plan, gone map[string]int) {
+	names, number := map[string]string{}, 0
+	for i := range plan.Launches {
+		name := ""
+		for taken := true; taken; {
+			number++
+			name = fmt.Sprintf("new-%d", number)
+			_, goes := gone[name]
+			taken = goes || j.Cluster.Has(name)
+		}
+		names[plan.Launches[i].Name] = name
+	}
+	for i := range plan.Launches {
+		plan.Launches[i].Name = names[plan.Launches[i].Name]
+	}
+	for i := range plan.Placements {
+		if name, launched := names[plan.Placements[i].Node]; launched {
+			plan.Placements[i].Node = name
+		}
+	}
+}
+
+// waiting are the pods to plan for: those of the input, and those that leave their nodes. A DaemonSet's pod that waits for a node that goes is
+// left behind with it.
+func (j *joint) waiting(movers []*corev1.Pod, gone map[string]int) (pods []*corev1.Pod, stranded []Rejection) {
+	moving := make(map[types.NamespacedName]bool, len(movers))
+	for _, pod := range movers {
+		moving[nameOf(pod)] = true
+	}
+	for _, pod := range j.Pods {
+		if moving[nameOf(pod)] {
+			continue
+		}
+		_, owned := daemonSetOf(pod)
+		node := tiedTo(pod)
+		if _, goes := gone[node]; owned && goes {
+			stranded = append(stranded, Rejection{
+				Pod: nameOf(pod), Message: fmt.Sprintf("belongs on node %q, which goes", node), Reasons: []string{leftBehind},
+			})
+			continue
+		}
+		pods = append(pods, pod)
+	}
+	return append(pods, movers...), stranded
+}
+
+const leftBehind = "its node is one that the plan removes"
+
+// giveBack takes a node out of what its group uses.
+func (o *optional) giveBack(groups []Group) {
+	for i := range groups {
+		if g := &groups[i]; o.Group != "" && g.NodeGroup.Name == o.Group {
+			g.Nodes, g.CPUMilli = max(g.Nodes-1, 0), max(g.CPUMilli-o.CPUMilli, 0)
+			g.MemoryMiB, g.Cost = max(g.MemoryMiB-o.MemoryMiB, 0), max(g.Cost-o.Price, 0)
+		}
+	}
+}
+
+func (j *joint) result() Plan {
+	plan := j.best.plan
+	for n, node := range j.nodes {
+		if j.best.out[n] {
+			plan.Removed = append(plan.Removed, node.Name)
+		}
+	}
+	plan.Cost, plan.LowerBound, plan.Gap = j.best.cost, j.bound(), 0
+	if plan.LowerBound > 0 {
+		plan.Gap = float64(plan.Cost)/float64(plan.LowerBound) - 1
+	}
+	return plan
+}
