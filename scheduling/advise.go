@@ -81,6 +81,7 @@ type present struct {
 	machine pack.Machine
 	ever    []bool // by class: whether it may hold any, whatever else moves
 	allowed []bool // by class: the same, as things are planned
+	ignored bool   // there are enough others with more room
 }
 
 func newModel(j *joint, p *planner, scope []bool) *model {
@@ -108,8 +109,30 @@ func newModel(j *joint, p *planner, scope []bool) *model {
 	for _, seat := range p.there {
 		m.nodes = append(m.nodes, m.present(seat, opaque))
 	}
+	m.ignoreFull()
 	slices.SortStableFunc(m.nodes, func(a, b present) int { return cmp.Compare(b.pods(), a.pods()) }) // of equal ones the fullest is kept
 	return m
+}
+
+// mostFixed bounds the nodes outside the scope that packing looks at: each is a kind of its own. Those with the most room are enough for
+// advice; when it is carried out, all of them are used.
+const mostFixed = 200
+
+func (m *model) ignoreFull() {
+	var fixed []int
+	for i := range m.nodes {
+		if m.nodes[i].own < 0 {
+			fixed = append(fixed, i)
+		}
+	}
+	room := func(i int) int64 {
+		free := m.nodes[i].machine.Room
+		return min(free[cpu]*2*gibibyte/1000, free[memory])
+	}
+	slices.SortStableFunc(fixed, func(a, b int) int { return cmp.Compare(room(b), room(a)) })
+	for _, i := range fixed[min(len(fixed), mostFixed):] {
+		m.nodes[i].ignored = true
+	}
 }
 
 // draw is what the node takes out of its group's budget.
@@ -168,7 +191,7 @@ func (m *model) present(seat int, opaque map[pairing]bool) present {
 			p.ever[c], p.allowed[c] = true, true
 			continue
 		}
-		p.ever[c] = m.book.Holds(c, seat) > 0 && ((class.opaque && opaque[pairing{c, seat}]) || (!class.opaque && m.admits(c, seat)))
+		p.ever[c] = (class.opaque && opaque[pairing{c, seat}]) || (!class.opaque && m.admits(c, seat))
 		p.allowed[c] = p.ever[c] && m.agrees(c, seat, outlook)
 	}
 	return p
@@ -235,7 +258,7 @@ func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
 		class, count := m.classes[c], len(m.classes[c].pods)
 		allowed := slices.Clone(m.allowedNow(c, count, outlooks))
 		for i := range m.nodes {
-			allowed = append(allowed, m.nodes[i].allowed[c])
+			allowed = append(allowed, m.nodes[i].allowed[c] && !m.nodes[i].ignored)
 		}
 		return pack.Class{Requests: class.vector, Count: count, PerMachine: class.perMachine, Allowed: allowed}
 	})

@@ -60,6 +60,7 @@ type arrangement struct {
 // Bounds of the search.
 const (
 	roundsOfKeeping = 4     // how often nodes are kept after all because of pods that found no other place
+	nodesMore       = 8     // that are looked at beside those that go
 	closeEnough     = 1.002 // times the bound
 )
 
@@ -138,8 +139,8 @@ func (j *joint) search() error {
 		return err
 	}
 	before := scope
-	for _, more := range []int{0, 8, 32} {
-		if more > 0 && float64(j.best.cost) <= closeEnough*float64(j.bound()) {
+	for _, more := range []int{0, nodesMore} {
+		if more > 0 && j.worth(j.best.cost, j.best.moved) <= closeEnough*float64(j.bound()) {
 			return nil
 		}
 		scope = j.scope(more)
@@ -188,29 +189,31 @@ func (j *joint) try(scope []bool) error {
 		return err
 	}
 	j.advised = advice.out
-	cheaper := pack.ComparePrices(int64(advice.cost), int64(j.best.cost))
-	if cheaper > 0 && len(j.best.plan.Rejections) == 0 {
-		return nil
-	}
-	if cheaper == 0 && j.moves(advice) >= j.best.moved && len(j.best.plan.Rejections) == 0 {
+	promised := &arrangement{cost: advice.cost, moved: j.moves(advice)}
+	if len(j.best.plan.Rejections) == 0 && j.compare(promised, j.best) >= 0 {
 		return nil
 	}
 	found, err := j.arrange(advice)
 	if err != nil || found == nil {
 		return err
 	}
-	if found.compare(j.best) < 0 {
+	if j.compare(found, j.best) < 0 {
 		j.best = found
 	}
 	return nil
 }
 
-func (a *arrangement) compare(b *arrangement) int {
+func (j *joint) compare(a, b *arrangement) int {
 	return cmp.Or(
 		cmp.Compare(len(a.plan.Rejections), len(b.plan.Rejections)),
-		pack.ComparePrices(int64(a.cost), int64(b.cost)),
+		pack.ComparePrices(int64(j.worth(a.cost, a.moved)), int64(j.worth(b.cost, b.moved))),
 		cmp.Compare(a.moved, b.moved),
 	)
+}
+
+// worth is what an arrangement counts for.
+func (j *joint) worth(cost Price, moved int) float64 {
+	return float64(cost) + float64(j.MoveCost)*float64(moved)
 }
 
 // choice is which optional nodes go, and which pods leave those that stay.

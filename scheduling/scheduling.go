@@ -30,6 +30,9 @@ type Input struct {
 	Promised map[types.NamespacedName]string
 	// Optional are nodes of the picture that the plan may remove, in any order, where what comes in their place costs less. See OptionalNode.
 	Optional []OptionalNode
+	// MoveCost is what moving one pod that runs off its node weighs against savings per hour. It is part of no price in the plan. At 0 pods
+	// move for any saving, and of equal plans the one that moves fewer is taken.
+	MoveCost Price
 	// Scheduler is the kube-scheduler whose verdicts count; nil: a stock one. Pods that ask for none of its profiles are rejected.
 	Scheduler *simulate.Scheduler
 	NodeCost  Price // what a machine costs per hour beside its offering's price: a licence, an address, an agent

@@ -22,24 +22,24 @@ import (
 // for has left.
 func BenchmarkRearrange(b *testing.B) {
 	for _, c := range []struct {
-		name string
-		pods []*corev1.Pod
-		buys bool
+		name   string
+		pods   []*corev1.Pod
+		change func(*scheduling.Input)
 	}{
-		{"5000 pods 100 classes", workload.Pending(seed, 7500, 100), true},
-		{"5000 pods 100 classes related", workload.Mixed(seed, 7500, 100), true},
-		{"5000 pods 100 classes, nothing to buy", workload.Pending(seed, 7500, 100), false},
+		{"all of 5000 pods 100 classes", workload.Pending(seed, 7500, 100), func(*scheduling.Input) {}},
+		{"all of 5000 related pods 100 classes", workload.Mixed(seed, 7500, 100), func(*scheduling.Input) {}},
+		{"all of 5000 pods, nothing to buy", workload.Pending(seed, 7500, 100), func(in *scheduling.Input) { in.Groups = nil }},
+		{"all of 5000 pods, moves weigh", workload.Pending(seed, 7500, 100), func(in *scheduling.Input) { in.MoveCost = scheduling.PerMonth(0.1) }},
+		{"20 of 1200 nodes", workload.Pending(seed, 40_000, 100), func(in *scheduling.Input) { in.Optional = in.Optional[:20] }},
 	} {
-		b.Run(c.name, func(b *testing.B) { rearrange(b, c.pods, c.buys) })
+		b.Run(c.name, func(b *testing.B) { rearrange(b, c.pods, c.change) })
 	}
 }
 
-func rearrange(b *testing.B, pods []*corev1.Pod, buys bool) {
+func rearrange(b *testing.B, pods []*corev1.Pod, change func(*scheduling.Input)) {
 	b.Helper()
 	in := fragmented(b, pods)
-	if !buys {
-		in.Groups = nil
-	}
+	change(&in)
 	before, moves := scheduling.Price(0), 0
 	for _, o := range in.Optional {
 		before += o.Price
