@@ -309,7 +309,11 @@ func (j *joint) keepLeast(group Group, a *arrangement, kept map[int]bool) {
 			nodes++
 		}
 	}
-	lacking := min(int(ptr.Deref(group.NodeGroup.Spec.MinNodes, 0)), group.Nodes) - nodes
+	least := min(int(ptr.Deref(group.NodeGroup.Spec.MinNodes, 0)), group.Nodes)
+	if least == 0 {
+		return
+	}
+	lacking := least - nodes
 	slices.SortStableFunc(gone, func(x, y int) int { return cmp.Compare(j.nodes[x].Price, j.nodes[y].Price) })
 	for _, n := range gone[:min(max(lacking, 0), len(gone))] {
 		kept[n] = true
