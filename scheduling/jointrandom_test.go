@@ -6,14 +6,19 @@ package scheduling_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/series"
 )
@@ -22,7 +27,7 @@ import (
 func randomRack(t testing.TB, seed uint64) (scenario, []scheduling.OptionalNode) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 21))
-	s := randomScenario(seed)
+	s := wideScenario(seed).scenario
 	plan := solve(t, s.input(t))
 	nodes := map[string]string{}
 	for _, p := range plan.Placements {
@@ -39,7 +44,9 @@ func randomRack(t testing.TB, seed uint64) (scenario, []scheduling.OptionalNode)
 			if g := &s.groups[i]; g.NodeGroup.Name == launch.Group {
 				*g = g.With(o)
 				node := scheduling.TemplateNode(g.NodeGroup, o, launch.Name)
+				node.Labels["region"] = o.Datacenter // as its CSI driver says
 				s.objects.Nodes = append(s.objects.Nodes, node)
+				s.objects.CSINodes = append(s.objects.CSINodes, build.MakeCSINode(node.Name).Driver(build.VPSieDriver, 7, "region").Obj())
 			}
 		}
 		optional = append(optional, scheduling.OptionalNode{
@@ -249,4 +256,58 @@ func (b *bins) place(pod int, cost scheduling.Price) {
 		last := len(b.free) - 1
 		b.free, b.prices, b.used = b.free[:last], b.prices[:last], b.used[:last]
 	}
+}
+
+// TestKubeSchedulerBindsWhatIsMoved takes the nodes away that plans remove, lets the pods that move wait, and has the real scheduler place them
+// and the pending ones where they are planned.
+func TestKubeSchedulerBindsWhatIsMoved(t *testing.T) {
+	klog.SetLogger(logr.Discard())
+	moved := 0
+	for seed := range uint64(series.Length(40)) {
+		s, optional := randomRack(t, 2000+seed)
+		in := s.input(t)
+		in.Optional = optional
+		plan := solve(t, in)
+		staged := staged{scenario: wide{scenario: without(s, plan), kindOf: map[string]string{}}, plan: plan}
+		after, err := snapshot.New(staged.scenario.objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := staged.order(after); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if err := staged.obey(t.Context()); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+		moved += len(staged.scenario.pods) - len(s.pods)
+	}
+	t.Logf("%d pods that ran were moved", moved)
+	if moved == 0 {
+		t.Error("the scenarios do not try enough")
+	}
+}
+
+// without is a scenario as it is once the plan's nodes have gone and the pods that move wait.
+func without(s scenario, plan scheduling.Plan) scenario {
+	places := map[types.NamespacedName]bool{}
+	for _, p := range plan.Placements {
+		places[p.Pod] = true
+	}
+	gone := func(name string) bool { return slices.Contains(plan.Removed, name) }
+	s.objects.Nodes = slices.DeleteFunc(slices.Clone(s.objects.Nodes), func(n *corev1.Node) bool { return gone(n.Name) })
+	s.objects.CSINodes = slices.DeleteFunc(slices.Clone(s.objects.CSINodes), func(n *storagev1.CSINode) bool { return gone(n.Name) })
+	pods := s.objects.Pods
+	s.objects.Pods, s.pods = nil, nil
+	for _, pod := range pods {
+		moves := pod.Spec.NodeName != "" && places[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
+		if moves {
+			pod = pod.DeepCopy()
+			pod.Spec.NodeName, pod.Status.Phase = "", corev1.PodPending
+		}
+		if pod.Spec.NodeName == "" {
+			s.pods = append(s.pods, pod)
+		}
+		s.objects.Pods = append(s.objects.Pods, pod)
+	}
+	return s
 }

@@ -140,7 +140,7 @@ func follow(ctx context.Context, seed uint64) (tally, error) {
 	return got, err
 }
 
-// stage solves a scenario and brings its placements into an order in which each is possible when its turn comes.
+// stage solves a scenario.
 func stage(seed uint64) (*staged, error) {
 	s := &staged{scenario: wideScenario(seed)}
 	cluster, err := snapshot.New(s.scenario.objects)
@@ -154,12 +154,17 @@ func stage(seed uint64) (*staged, error) {
 	if !s.plan.Verified || s.plan.Omitted > 0 {
 		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", s.plan.Verified, s.plan.Omitted)
 	}
+	return s, s.order(cluster)
+}
+
+// order brings the placements into an order in which each is possible when its turn comes.
+func (s *staged) order(cluster *snapshot.Snapshot) error {
 	s.cluster = cluster
 	s.before = s.scenario.objects
 	s.before.Pods = slices.DeleteFunc(slices.Clone(s.before.Pods), func(p *corev1.Pod) bool { return p.Spec.NodeName == "" })
 	engine, err := simulate.New(cluster, simulate.Options{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer engine.Close()
 	var now, later []step
@@ -173,22 +178,22 @@ func stage(seed uint64) (*staged, error) {
 	}
 	virtual, err := s.settle(engine, cluster.Objects().VirtualNodes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.before.VirtualNodes = virtual.Nodes // as they are expected to look
 	s.before.Pods, s.before.CSINodes = append(s.before.Pods, virtual.Pods...), append(s.before.CSINodes, virtual.CSINodes...)
 	var rest []step
 	if s.now, rest, err = sequence(engine, now); err != nil {
-		return nil, err
+		return err
 	}
 	if s.arrival, err = s.settle(engine, s.templates()); err != nil {
-		return nil, err
+		return err
 	}
 	s.later, rest, err = sequence(engine, append(rest, later...)) // some want to be near a pod that is to come
 	for _, r := range rest {
 		err = errors.Join(err, fmt.Errorf("there is no order in which pod %s gets to node %s: %s", r.pod.Name, r.node, engine.Fits(r.pod, r.node)))
 	}
-	return s, err
+	return err
 }
 
 // settle puts nodes into the picture, with the pods of the scenario's DaemonSets and what CSI drivers say about them.
