@@ -82,64 +82,52 @@ func overBudget(p *pass, why v1alpha1.DisruptionReason, next proposal) (*Kept, e
 	return nil, nil
 }
 
-// overLimits counts replacements on top of everything: the machines that they replace are still paid for when they come.
+// overLimits counts replacements on top of everything: the machines that they replace are still paid for when they come. It asks what plans and
+// orders are bound by too, but for spec.maxNodes and a pause: those keep a group from growing, and it does not grow.
 func overLimits(p *pass, _ v1alpha1.DisruptionReason, next proposal) (*Kept, error) {
-	limits := p.group(next.remove[0]).Spec.Limits
-	if len(next.launch) == 0 || limits == nil {
-		return nil, nil
-	}
-	use, err := p.use(next)
-	if err != nil {
-		return nil, err
-	}
-	var cost *scheduling.Price
-	if limits.CostPerHour != nil {
-		parsed, err := scheduling.ParsePrice(*limits.CostPerHour)
-		if err != nil {
-			return refuse(next, RuleLimits, "belongs to a NodeGroup whose spec.limits.costPerHour cannot be read: %v", err), nil
+	group := p.use(next.remove[0])
+	group.NodeGroup = group.NodeGroup.DeepCopy()
+	group.NodeGroup.Spec.MaxNodes, group.NodeGroup.Spec.Paused = nil, v1alpha1.PauseNone
+	for _, replacement := range next.launch {
+		if _, created := p.Picture.Machine(replacement.Name); created {
+			continue // and counted
 		}
-		cost = &parsed
-	}
-	switch {
-	case limits.Nodes != nil && use.Nodes > int(*limits.Nodes):
-		return refuse(next, RuleLimits, "would need %d nodes, and spec.limits.nodes is %d", use.Nodes, *limits.Nodes), nil
-	case limits.CPU != nil && use.CPUMilli > limits.CPU.MilliValue():
-		return refuse(next, RuleLimits, "would need %dm of cpu, and spec.limits.cpu is %s", use.CPUMilli, limits.CPU), nil
-	case limits.Memory != nil && use.MemoryMiB > limits.Memory.Value()>>20:
-		return refuse(next, RuleLimits, "would need %d MiB of memory, and spec.limits.memory is %s", use.MemoryMiB, limits.Memory), nil
-	case cost != nil && use.Cost > *cost:
-		return refuse(next, RuleLimits, "would cost %s per hour, and spec.limits.costPerHour is %s", use.Cost, *cost), nil
+		o, err := offering(replacement)
+		if err != nil {
+			return nil, err
+		}
+		if refusal := group.Refusal(o); refusal != "" {
+			return refuse(next, RuleLimits, "would need %s in its place, and %s", o.Name, refusal), nil
+		}
+		group = group.With(o)
 	}
 	return nil, nil
 }
 
-// use returns what the group uses with the replacements, each counted once: they may have been created already.
-func (p *pass) use(next proposal) (scheduling.Group, error) {
-	name := next.remove[0].VPSieNode.Spec.NodeGroup
-	var use scheduling.Group
+// use returns the machine's group with what it uses.
+func (p *pass) use(m state.Machine) scheduling.Group {
 	for _, group := range p.Picture.Groups() {
-		if group.NodeGroup.Name == name {
-			use = group
+		if group.NodeGroup.Name == m.VPSieNode.Spec.NodeGroup {
+			return group
 		}
 	}
-	for _, replacement := range next.launch {
-		if _, created := p.Picture.Machine(replacement.Name); created {
-			continue
-		}
-		choice := v1alpha1.OfferingChoice{}
-		if len(replacement.Spec.Offerings) > 0 {
-			choice = replacement.Spec.Offerings[0]
-		}
-		cost, err := scheduling.ParsePrice(choice.PricePerHour)
-		if err != nil {
-			return use, fmt.Errorf("adding up the cost of replacement %q: %w", replacement.Name, err)
-		}
-		use.Nodes++
-		use.CPUMilli += choice.Capacity.Cpu().MilliValue()
-		use.MemoryMiB += choice.Capacity.Memory().Value() >> 20
-		use.Cost += cost
+	return scheduling.Group{NodeGroup: p.group(m)}
+}
+
+// offering returns what a replacement will most likely be.
+func offering(replacement v1alpha1.Replacement) (scheduling.Offering, error) {
+	choice := v1alpha1.OfferingChoice{}
+	if len(replacement.Spec.Offerings) > 0 {
+		choice = replacement.Spec.Offerings[0]
 	}
-	return use, nil
+	price, err := scheduling.ParsePrice(choice.PricePerHour)
+	if err != nil {
+		return scheduling.Offering{}, fmt.Errorf("adding up the cost of replacement %q: %w", replacement.Name, err)
+	}
+	return scheduling.Offering{
+		ID: choice.ID, Name: choice.Name, Price: price,
+		CPUMilli: choice.Capacity.Cpu().MilliValue(), MemoryMiB: choice.Capacity.Memory().Value() >> 20,
+	}, nil
 }
 
 func refuse(next proposal, rule Rule, format string, args ...any) *Kept {

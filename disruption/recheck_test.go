@@ -124,6 +124,12 @@ func TestRecheck(t *testing.T) {
 		"replacements over the limit of cpu":    {objects: all(group("pool", limited(v1alpha1.NodeGroupLimits{CPU: new(resource.MustParse("3999m"))})), machine("a")), d: changed(approved, launches("r")), want: RuleLimits},
 		"replacements over the limit of memory": {objects: all(group("pool", limited(v1alpha1.NodeGroupLimits{Memory: new(resource.MustParse("8191Mi"))})), machine("a")), d: changed(approved, launches("r")), want: RuleLimits},
 		"replacements over the limit of cost":   {objects: all(group("pool", limited(v1alpha1.NodeGroupLimits{CostPerHour: ptr.To[v1alpha1.Price]("0.0899")})), machine("a")), d: changed(approved, launches("r")), want: RuleLimits},
+		"replacements in a group that must not grow": {
+			objects: all(group("pool", func(g *v1alpha1.NodeGroup) {
+				g.Spec.MaxNodes, g.Spec.Paused = ptr.To[int32](1), v1alpha1.PauseProvisioning
+			}), machine("a")),
+			d: changed(approved, launches("r")),
+		},
 		"a replacement that was created is counted once": {
 			objects: all(group("pool", limited(v1alpha1.NodeGroupLimits{Nodes: ptr.To[int32](2)})), machine("a"), machine("r")), d: changed(launching, launches("r")),
 		},

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // TestGolden solves testdata/NAME.in.yaml and compares with NAME.out.yaml. An input is Kubernetes manifests, of which a ReplicaSet
 // stands for its pods and a VPSieNode for its virtual node, with an optional document of kind Catalogue (offerings) and documents of
-// kind Usage (what a group uses already). Run with -update to write the outputs, then read them.
+// kind Usage (what a group uses already) and OptionalNode (a node that may go; its pods may move, but for those that it keeps). Run with -update to write the outputs, then read them.
 func TestGolden(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.in.yaml")
 	if err != nil || len(inputs) == 0 {
@@ -88,6 +89,13 @@ type usage struct {
 	CostPerHour v1alpha1.Price
 }
 
+type optionalNode struct {
+	Name          string
+	Group         string
+	PricePerMonth float64
+	Keeps         []string // pods that may not move
+}
+
 // reader collects the documents of one input.
 type reader struct {
 	objects   snapshot.Objects
@@ -95,6 +103,7 @@ type reader struct {
 	groups    []*v1alpha1.NodeGroup
 	usage     []usage
 	offerings []scheduling.Offering
+	optional  []optionalNode
 	scheduler *simulate.Scheduler
 }
 
@@ -127,6 +136,15 @@ func readCase(t *testing.T, path string) scheduling.Input {
 	}
 	for _, group := range r.groups {
 		input.Groups = append(input.Groups, r.group(t, group))
+	}
+	for _, o := range r.optional {
+		node := scheduling.OptionalNode{Name: o.Name, Price: scheduling.PerMonth(o.PricePerMonth), Group: o.Group}
+		for _, pod := range cluster.PodsOn(o.Name) {
+			if !slices.Contains(o.Keeps, pod.Name) {
+				node.Movable = append(node.Movable, pod)
+			}
+		}
+		input.Optional = append(input.Optional, node)
 	}
 	return input
 }
@@ -204,6 +222,8 @@ func (r *reader) read(kind string, document []byte) error {
 		return err
 	case "Catalogue":
 		return into(document, r.catalogue)
+	case "OptionalNode":
+		return into(document, func(o *optionalNode) { r.optional = append(r.optional, *o) })
 	case "Usage":
 		return into(document, func(u *usage) { r.usage = append(r.usage, *u) })
 	}
@@ -268,7 +288,8 @@ func render(t *testing.T, plan scheduling.Plan) []byte {
 		Cost       string   `json:"4-cost"`
 		LowerBound string   `json:"5-lowerBound"`
 		Verified   bool     `json:"6-verified"`
-	}{[]launch{}, []string{}, []any{}, plan.Cost.Decimal(), plan.LowerBound.String(), plan.Verified}
+		Removed    []string `json:"7-removed,omitempty"`
+	}{[]launch{}, []string{}, []any{}, plan.Cost.Decimal(), plan.LowerBound.String(), plan.Verified, plan.Removed}
 	for _, l := range plan.Launches {
 		rendered := launch{
 			Name: l.Name, Group: l.Group, Why: l.Why,
@@ -292,7 +313,7 @@ func render(t *testing.T, plan scheduling.Plan) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := '1'; i <= '6'; i++ { // the digits only keep the order
+	for i := '1'; i <= '7'; i++ { // the digits only keep the order
 		text = bytes.ReplaceAll(text, []byte("\n"+string(i)+"-"), []byte("\n"))
 		text = bytes.ReplaceAll(text, []byte(" "+string(i)+"-"), []byte(" "))
 	}

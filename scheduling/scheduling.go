@@ -28,6 +28,11 @@ type Input struct {
 	Offerings []Offering         // what can be bought, in any order
 	// Promised are, by pod, the machines in the cluster that an earlier plan bought for them. Pods go there if the plugins accept it.
 	Promised map[types.NamespacedName]string
+	// Optional are nodes of the picture that the plan may remove, in any order, where what comes in their place costs less. See OptionalNode.
+	Optional []OptionalNode
+	// MoveCost is what moving one pod that runs off its node weighs against savings per hour. It is part of no price in the plan. At 0 pods
+	// move for any saving, and of equal plans the one that moves fewer is taken.
+	MoveCost Price
 	// Scheduler is the kube-scheduler whose verdicts count; nil: a stock one. Pods that ask for none of its profiles are rejected.
 	Scheduler *simulate.Scheduler
 	NodeCost  Price // what a machine costs per hour beside its offering's price: a licence, an address, an agent
@@ -49,14 +54,16 @@ type Group struct {
 }
 
 // Plan is what to start, where pods go, and why nothing could be done for the rest. Every pod of the input is in exactly one of
-// Placements and Rejections.
+// Placements and Rejections. Where nodes are optional, Placements also has the pods that move from one node to another, and no others that
+// run: a pod that stays is not mentioned. A pod that runs is never among the Rejections because of the plan: then its node stays.
 type Plan struct {
 	Launches   []Launch    // in the order of their numbers: by group, then price
 	Placements []Placement // by pod; Node is an existing node, a virtual node or a Launch's Name
 	Rejections []Rejection // by pod
-	Cost       Price       // of the launches, per hour, with Input.NodeCost for each
-	LowerBound Price       // no set of machines that holds the launched pods costs less per hour
-	Gap        float64     // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where nothing is bought
+	Removed    []string    // nodes of Input.Optional that go, by name
+	Cost       Price       // of the launches and of the optional nodes that stay, per hour, with Input.NodeCost for each
+	LowerBound Price       // no set of machines, optional nodes included, that holds the launched and movable pods costs less per hour
+	Gap        float64     // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where nothing costs anything
 	Verified   bool        // the real plugins accepted every placement on a fresh picture, with all launches there
 	// Omitted counts pods that were planned for and that this last check refused for good. They are among the Rejections. A number
 	// other than 0 is worth an alert: planning and checking ask the same plugins.
@@ -89,7 +96,12 @@ type Rejection struct {
 // Solve makes a plan. Pods come in a total order (priority, size, name); nodes that are there, registered and virtual, are used before
 // any machine is bought; every step, and in the end the whole plan once more, is confirmed by kube-scheduler's plugins. The same input
 // gives the same plan, in whatever order its parts come.
-func Solve(in Input) (Plan, error) { return withGangs(in, solve) }
+func Solve(in Input) (Plan, error) {
+	if len(in.Optional) > 0 {
+		return solveJoint(in)
+	}
+	return withGangs(in, solve)
+}
 
 func solve(in Input) (Plan, error) {
 	problem, err := newProblem(in)

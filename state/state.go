@@ -32,7 +32,7 @@ type Cluster struct {
 	reader   client.Reader
 	clock    clock.PassiveClock
 	follower *follower // nil: every Picture reads everything
-	whole    bool // with the Optional kinds
+	whole    bool      // with the Optional kinds
 }
 
 // New returns a Cluster that reads everything from reader for each Picture. Follow makes later ones cheaper.

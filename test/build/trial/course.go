@@ -32,19 +32,28 @@ type Course struct {
 	Later   []Step           // to the others, or beside pods that do
 }
 
-// Course solves the trial and brings the placements into an order in which each is possible when its turn comes.
+// Course solves the trial and says how to carry the plan out.
 func (s *Trial) Course() (*Course, error) {
-	c := &Course{Trial: *s, Before: s.Objects}
 	cluster, err := snapshot.New(s.Objects)
 	if err != nil {
 		return nil, err
 	}
-	in := scheduling.Input{Cluster: cluster, Pods: s.Pods, Groups: s.Groups, Offerings: s.Offerings}
-	if c.Plan, err = scheduling.Solve(in); err != nil {
+	plan, err := scheduling.Solve(scheduling.Input{Cluster: cluster, Pods: s.Pods, Groups: s.Groups, Offerings: s.Offerings})
+	if err != nil {
 		return nil, err
 	}
-	if !c.Plan.Verified || c.Plan.Omitted > 0 {
-		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", c.Plan.Verified, c.Plan.Omitted)
+	if !plan.Verified || plan.Omitted > 0 {
+		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Omitted)
+	}
+	return s.CourseOf(plan)
+}
+
+// CourseOf brings the placements of a plan into an order in which each is possible when its turn comes.
+func (s *Trial) CourseOf(plan scheduling.Plan) (*Course, error) {
+	c := &Course{Trial: *s, Plan: plan, Before: s.Objects}
+	cluster, err := snapshot.New(s.Objects)
+	if err != nil {
+		return nil, err
 	}
 	c.Before.Pods = slices.DeleteFunc(slices.Clone(c.Before.Pods), func(p *corev1.Pod) bool { return p.Spec.NodeName == "" })
 	engine, err := simulate.New(cluster, simulate.Options{})
