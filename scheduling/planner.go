@@ -70,6 +70,7 @@ func (p *problem) newPlanner(engine *simulate.Engine) *planner {
 		shapes[c] = class.shape
 	}
 	planner := &planner{problem: p, engine: engine, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
+	p.quotas(planner.book)
 	for c, class := range p.classes {
 		class.vector = planner.book.Requests(c)
 	}

@@ -30,6 +30,7 @@ type problem struct {
 	comers     []*snapshot.Shape // of the DaemonSet pods that come with machines
 	running    []Placement       // of pods that are on a node already
 	rejected   []Rejection       // of pods that nobody may plan for
+	workloads  []*workload       // of the classes, where some group bounds them
 
 	statics  *statics
 	desert   *simulate.Engine // over a picture without nodes
@@ -86,6 +87,7 @@ func newProblem(in Input) (*problem, error) {
 	if err := p.addPods(); err != nil {
 		return nil, err
 	}
+	p.addWorkloads()
 	p.addPools()
 	return p, nil
 }

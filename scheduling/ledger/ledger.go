@@ -42,6 +42,7 @@ type Ledger struct {
 	rules      []*rule
 	feeds      map[*snapshot.Shape][]*counter
 	namespaces map[string]map[string]string // labels by name
+	quotas     []*quota
 }
 
 type seat struct {
@@ -256,6 +257,9 @@ func (l *Ledger) seat(node *corev1.Node) int {
 	for _, c := range l.counters {
 		c.addSeat(node, number)
 	}
+	for _, q := range l.quotas {
+		q.addSeat(node)
+	}
 	return number
 }
 
@@ -298,12 +302,15 @@ func (l *Ledger) change(class, number int, pods int64) {
 	for r, request := range rule.requests {
 		free[r] -= pods * request
 	}
+	if rule.quota != nil {
+		rule.quota.counts[number] += int(pods)
+	}
 	for _, c := range rule.feeds {
 		c.count(number, int32(pods)) //nolint:gosec // a node holds no two billion pods
 	}
 }
 
-// Holds says how many more pods of the class a node has room for, constraints between pods aside.
+// Holds says how many more pods of the class a node has room for, within its quota, constraints between pods aside.
 func (l *Ledger) Holds(class, number int) int {
 	free := l.Free(number)
 	most := max(free[PodSlots], 0)
@@ -311,6 +318,9 @@ func (l *Ledger) Holds(class, number int) int {
 		if request > 0 {
 			most = min(most, max(free[r], 0)/request)
 		}
+	}
+	if rule := l.rules[class]; rule.quota != nil {
+		return min(int(most), rule.quota.left(number))
 	}
 	return int(most)
 }
