@@ -46,7 +46,7 @@ func (p *planner) launches() (launches []Launch, names map[string]string) {
 			launch.Pods = append(launch.Pods, nameOf(pod.pod))
 		}
 		launch.Offerings = p.alternatives(m, known)
-		launch.Why = why(launch, equal[m.index])
+		launch.Why = why(launch, equal[m.index], p.reason(m, launch.Group))
 		names[m.name] = launch.Name
 		launches = append(launches, launch)
 	}
@@ -125,8 +125,16 @@ func (p *planner) mix(m *machine) []int {
 	return mix
 }
 
+// reason says why it is this machine, up to what it holds.
+func (p *planner) reason(m *machine, group string) string {
+	if m.liked {
+		return fmt.Sprintf("what is preferred, and node group %q pays for that, by", group)
+	}
+	return fmt.Sprintf("cheapest of node group %q that holds", group)
+}
+
 // why says in one sentence what is bought, for what, and what would have been next.
-func why(launch Launch, equal int) string {
+func why(launch Launch, equal int, reason string) string {
 	best := launch.Offerings[0]
 	var b strings.Builder
 	if equal > 1 {
@@ -136,8 +144,8 @@ func why(launch Launch, equal int) string {
 	if len(launch.Pods) != 1 {
 		pods = fmt.Sprintf("%d pods requesting", len(launch.Pods))
 	}
-	fmt.Fprintf(&b, "%s (%s) at %s/h: cheapest of node group %q that holds %s %s", best.Name,
-		sizeText(best.CPUMilli, best.MemoryMiB*mebibyte), best.Price, launch.Group, pods,
+	fmt.Fprintf(&b, "%s (%s) at %s/h: %s %s %s", best.Name,
+		sizeText(best.CPUMilli, best.MemoryMiB*mebibyte), best.Price, reason, pods,
 		sizeText(launch.Requests.Cpu().MilliValue(), launch.Requests.Memory().Value()))
 	if len(launch.Offerings) > 1 {
 		fmt.Fprintf(&b, "; next best %s at %s/h", launch.Offerings[1].Name, launch.Offerings[1].Price)

@@ -54,6 +54,7 @@ type pool struct {
 	limits pack.Vector
 	closed string // why it buys nothing at all
 	asides []string
+	pays   Price // for what a pod prefers at a weight of 100
 }
 
 func (p *pool) name() string { return p.group.Name }
@@ -179,6 +180,13 @@ func newPool(group Group) *pool {
 	}
 	if spec.MaxNodes != nil {
 		p.limits[ofNodes] = int64(*spec.MaxNodes)
+	}
+	if spec.PreferencePrice != nil {
+		price, err := ParsePrice(*spec.PreferencePrice)
+		if err != nil {
+			p.closed = fmt.Sprintf("has a price that cannot be read: spec.preferencePrice: %v", err)
+		}
+		p.pays = price
 	}
 	limits := spec.Limits
 	if limits == nil {

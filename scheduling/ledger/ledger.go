@@ -48,7 +48,9 @@ type Ledger struct {
 type seat struct {
 	node  *corev1.Node
 	feeds []*counter // by the pods that came with it
-	gone  bool
+	// comers are the shapes of those pods.
+	comers []*snapshot.Shape
+	gone   bool
 }
 
 // New counts the nodes and pods of a picture, for pods of the given shapes. A class is the index of a shape.
@@ -220,6 +222,8 @@ type Template struct {
 	Whole []int64 // allocatable
 	Room  []int64 // free
 	feeds []*counter
+	// comers are the shapes of the pods.
+	comers []*snapshot.Shape
 }
 
 // Template reads a node with the pods that are on it.
@@ -229,6 +233,7 @@ func (l *Ledger) Template(info fwk.NodeInfo) *Template {
 	for _, pod := range info.GetPods() {
 		if shape, known := snapshot.ShapeOf(pod); known {
 			t.feeds = append(t.feeds, l.fed(shape)...)
+			t.comers = append(t.comers, shape)
 		}
 	}
 	return t
@@ -241,7 +246,7 @@ func (l *Ledger) AddSeat(node *corev1.Node, template *Template) int {
 	for _, c := range template.feeds {
 		c.count(number, 1)
 	}
-	l.seats[number].feeds = template.feeds
+	l.seats[number].feeds, l.seats[number].comers = template.feeds, template.comers
 	return number
 }
 
