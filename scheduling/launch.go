@@ -65,21 +65,27 @@ func (p *planner) requests(m *machine) corev1.ResourceList {
 	return sum
 }
 
-// alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first.
+// alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first: those that its group
+// wants to fall back on, and the cheapest others.
 func (p *planner) alternatives(m *machine, known map[string]bool) []Offering {
 	offerings := []Offering{m.offering}
+	for _, index := range m.with {
+		offerings = append(offerings, p.candidates[index].offering)
+	}
 	mix := p.mixText(m)
 	for index, c := range p.candidates {
-		if len(offerings) == maxAlternatives {
+		if len(offerings) >= maxAlternatives {
 			break
 		}
-		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 || c.offering.ID == m.offering.ID {
+		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 ||
+			slices.ContainsFunc(offerings, func(o Offering) bool { return o.ID == c.offering.ID }) {
 			continue
 		}
 		if p.wouldHold(m, index, mix, known) {
 			offerings = append(offerings, c.offering)
 		}
 	}
+	slices.SortFunc(offerings, CompareOfferings)
 	return offerings
 }
 
@@ -87,23 +93,16 @@ func (p *planner) alternatives(m *machine, known map[string]bool) []Offering {
 // it is kept.
 func (p *planner) wouldHold(m *machine, index int, mix string, known map[string]bool) bool {
 	c := p.candidates[index]
-	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], c.draw, m.draw) {
+	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], drawOf(c.offering), m.draw) {
 		return false
 	}
 	key := fmt.Sprintf("%d for %d: %s", index, m.index, mix)
 	holds, asked := known[key]
 	if !asked {
-		holds = p.mayHold(c, index, m.pods) && p.sameDomains(m.candidate, c)
+		holds = p.hasRoom(c, func(class *class) bool { return class.holdable()[index] }, m.pods) && sameDomains(p.book, m.candidate, c)
 		known[key] = holds
 	}
 	return holds
-}
-
-// sameDomains says whether machines of two candidates are in the same topology domains, but for being hosts of their own.
-func (p *planner) sameDomains(a, b *candidate) bool {
-	return !slices.ContainsFunc(p.book.Topologies(), func(key string) bool {
-		return key != corev1.LabelHostname && a.node.Labels[key] != b.node.Labels[key]
-	})
 }
 
 // mixText writes down which classes a machine holds how often.

@@ -138,7 +138,9 @@ func (w *preferences) opens(c int, from, to place) bool {
 func (w *preferences) tied(c int) bool { return w.classes[c].relational || w.book.Minded(c) }
 
 // steady says whether a pod of the class may go from one place to another without anybody losing what it relies on.
-func (w *preferences) steady(c int, from, to place) bool { return !w.tied(c) || w.book.Alike(c, from.seat, to.seat) }
+func (w *preferences) steady(c int, from, to place) bool {
+	return !w.tied(c) || w.book.Alike(c, from.seat, to.seat)
+}
 
 // moveAll moves pods, one at a time, to where it helps most.
 func (w *preferences) moveAll() error {

@@ -78,7 +78,7 @@ func (w *preferences) tradable(m *machine, index int) bool {
 		return false
 	}
 	bound := slices.ContainsFunc(m.pods, func(pod member) bool { return w.tied(pod.class) })
-	return !bound || (to.pool == m.pool && w.sameDomains(m.candidate, to) && !slices.Contains(w.book.Topologies(), corev1.LabelHostname))
+	return !bound || (to.pool == m.pool && sameDomains(w.book, m.candidate, to) && !slices.Contains(w.book.Topologies(), corev1.LabelHostname))
 }
 
 // tryTrade exchanges a machine if that is for the better.
