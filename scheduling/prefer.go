@@ -16,8 +16,8 @@ import (
 // Bounds on the search for what pods prefer, at full effort. Steps are what is counted, not time: equal inputs have equal plans.
 const (
 	roundsOfPreference = 4
-	looksOfPreference  = 2_000_000 // at a node that may take a pod
-	trialsOfPreference = 200_000   // of a move or a swap
+	looksOfPreference  = 1_000_000 // at a node that may take a pod
+	trialsOfPreference = 100_000   // of a move or a swap
 	tradesOfPreference = 2_000     // of a machine for another
 )
 

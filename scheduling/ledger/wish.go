@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/go-logr/logr"
@@ -106,25 +107,17 @@ func NewWishes(snap *snapshot.Snapshot, shapes []*snapshot.Shape, book *Ledger) 
 	}
 	w.counts.start(snap)
 	w.counts.countKinds(snap.Kinds())
+	texts := slices.Sorted(maps.Keys(w.known))
 	for class := range w.classes {
 		c := &w.classes[class]
 		c.feeds = w.counts.fed(c.shape)
-		for _, text := range sorted(w.known) {
+		for _, text := range texts {
 			if wish := w.known[text]; slices.Contains(c.feeds, wish.matched) || slices.Contains(c.feeds, wish.holders) {
 				c.touched = append(c.touched, wish)
 			}
 		}
 	}
 	return w
-}
-
-func sorted(known map[string]*wish) []string {
-	var texts []string
-	for text := range known {
-		texts = append(texts, text)
-	}
-	slices.Sort(texts)
-	return texts
 }
 
 // read finds the wishes of a class.
