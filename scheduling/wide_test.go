@@ -30,6 +30,12 @@ func (s *wide) pod(name string) *corev1.Pod {
 // wideScenario is randomScenario with further workloads, each of one kind.
 func wideScenario(seed uint64) wide {
 	s := wide{scenario: randomScenario(seed), kindOf: map[string]string{}}
+	if seed%4 == 0 {
+		s.scenario = s.withPolicies(seed)
+		for i := range s.groups { // kube-scheduler knows of no share, and binds where the plan would not
+			s.groups[i].NodeGroup.Spec.MaxWorkloadShare = nil
+		}
+	}
 	for _, pod := range s.pods {
 		s.kindOf[pod.Name] = "mixed"
 	}
