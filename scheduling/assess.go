@@ -68,6 +68,7 @@ func (p *problem) assess(engine *simulate.Engine, book *ledger.Ledger) error {
 			return err
 		}
 	}
+	p.demandChoice(book)
 	return nil
 }
 

@@ -40,19 +40,26 @@ type class struct {
 	// opaque: it takes volumes or devices, which are not counted. Its pods are placed one by one by the plugins.
 	opaque bool
 
-	still      *still             // what nodes look like to it, other pods and its requests aside
-	verdicts   []simulate.Verdict // by candidate: on an empty machine, relations to other pods aside
-	allowed    []bool             // by candidate: whether the verdict is yes
-	barred     []bool             // by candidate: pods that run now keep it away; nil where none do
-	perMachine int                // how many of them one machine may hold, whatever its size; 0: any number
+	still    *still             // what nodes look like to it, other pods and its requests aside
+	verdicts []simulate.Verdict // by candidate: on an empty machine, relations to other pods aside
+	allowed  []bool             // by candidate: whether the verdict is yes
+	// fits and conceivable are by candidate too: whether an empty machine would hold it, to be bought or to fall back on; and whether some
+	// machine of that offering may be bought for it. nil where no group asks for a choice: then both are what is allowed.
+	fits, conceivable []bool
+	barred            []bool // by candidate: pods that run now keep it away; nil where none do
+	perMachine        int    // how many of them one machine may hold, whatever its size; 0: any number
 }
 
 // admitted says which candidates may hold the class whatever else is planned.
 func (c *class) admitted() []bool {
-	if c.barred == nil {
-		return c.allowed
+	admitted := c.allowed
+	if c.conceivable != nil {
+		admitted = c.conceivable
 	}
-	admitted := slices.Clone(c.allowed)
+	if c.barred == nil {
+		return admitted
+	}
+	admitted = slices.Clone(admitted)
 	for i := range admitted {
 		admitted[i] = admitted[i] && !c.barred[i]
 	}

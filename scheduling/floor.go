@@ -80,13 +80,16 @@ func (p *planner) bound(counts []int) Price {
 		return 0
 	}
 	packing := pack.Problem{Machines: p.kinds(p.zones())}
+	places := map[int]int{}
 	for c, class := range p.classes {
 		if counts[c] > 0 {
+			places[c] = len(packing.Classes)
 			packing.Classes = append(packing.Classes, pack.Class{
 				Requests: class.vector, Count: counts[c], PerMachine: p.perMachine(c), Allowed: class.admitted(),
 			})
 		}
 	}
+	p.boundShares(&packing, places, p.loosest)
 	return Price(pack.Bound(packing, p.boundEffort()))
 }
 

@@ -108,11 +108,16 @@ func (p *planner) holdsOpaque(m *machine) bool {
 
 // mayHold says by resources and by the static verdicts whether a candidate holds pods.
 func (p *planner) mayHold(c *candidate, index int, groups ...[]member) bool {
+	return p.hasRoom(c, func(class *class) bool { return class.allowed[index] }, groups...)
+}
+
+// hasRoom says by resources whether a candidate holds pods of classes that may be there.
+func (p *planner) hasRoom(c *candidate, may func(*class) bool, groups ...[]member) bool {
 	sum := make(pack.Vector, len(c.room))
 	for _, pods := range groups {
 		for _, m := range pods {
 			class := p.classes[m.class]
-			if !class.allowed[index] {
+			if !may(class) {
 				return false
 			}
 			for r, request := range class.vector {

@@ -46,7 +46,7 @@ func (p *planner) launches() (launches []Launch, names map[string]string) {
 			launch.Pods = append(launch.Pods, nameOf(pod.pod))
 		}
 		launch.Offerings = p.alternatives(m, known)
-		launch.Why = why(launch, equal[m.index])
+		launch.Why = why(launch, equal[m.index], p.reason(m, launch.Group))
 		names[m.name] = launch.Name
 		launches = append(launches, launch)
 	}
@@ -65,21 +65,27 @@ func (p *planner) requests(m *machine) corev1.ResourceList {
 	return sum
 }
 
-// alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first.
+// alternatives returns the offerings of the machine's group and datacenter that would hold the same pods, cheapest first: those that its group
+// wants to fall back on, and the cheapest others.
 func (p *planner) alternatives(m *machine, known map[string]bool) []Offering {
 	offerings := []Offering{m.offering}
+	for _, index := range m.with {
+		offerings = append(offerings, p.candidates[index].offering)
+	}
 	mix := p.mixText(m)
 	for index, c := range p.candidates {
-		if len(offerings) == maxAlternatives {
+		if len(offerings) >= maxAlternatives {
 			break
 		}
-		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 || c.offering.ID == m.offering.ID {
+		if c.pool != m.pool || CompareOfferings(c.offering, m.offering) <= 0 ||
+			slices.ContainsFunc(offerings, func(o Offering) bool { return o.ID == c.offering.ID }) {
 			continue
 		}
 		if p.wouldHold(m, index, mix, known) {
 			offerings = append(offerings, c.offering)
 		}
 	}
+	slices.SortFunc(offerings, CompareOfferings)
 	return offerings
 }
 
@@ -87,23 +93,16 @@ func (p *planner) alternatives(m *machine, known map[string]bool) []Offering {
 // it is kept.
 func (p *planner) wouldHold(m *machine, index int, mix string, known map[string]bool) bool {
 	c := p.candidates[index]
-	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], c.draw, m.draw) {
+	if c.offering.Datacenter != m.offering.Datacenter || !affords(p.budgets[m.pool], drawOf(c.offering), m.draw) {
 		return false
 	}
 	key := fmt.Sprintf("%d for %d: %s", index, m.index, mix)
 	holds, asked := known[key]
 	if !asked {
-		holds = p.mayHold(c, index, m.pods) && p.sameDomains(m.candidate, c)
+		holds = p.hasRoom(c, func(class *class) bool { return class.holdable()[index] }, m.pods) && sameDomains(p.book, m.candidate, c)
 		known[key] = holds
 	}
 	return holds
-}
-
-// sameDomains says whether machines of two candidates are in the same topology domains, but for being hosts of their own.
-func (p *planner) sameDomains(a, b *candidate) bool {
-	return !slices.ContainsFunc(p.book.Topologies(), func(key string) bool {
-		return key != corev1.LabelHostname && a.node.Labels[key] != b.node.Labels[key]
-	})
 }
 
 // mixText writes down which classes a machine holds how often.
@@ -125,8 +124,16 @@ func (p *planner) mix(m *machine) []int {
 	return mix
 }
 
+// reason says why it is this machine, up to what it holds.
+func (p *planner) reason(m *machine, group string) string {
+	if m.liked {
+		return fmt.Sprintf("what is preferred, and node group %q pays for that, by", group)
+	}
+	return fmt.Sprintf("cheapest of node group %q that holds", group)
+}
+
 // why says in one sentence what is bought, for what, and what would have been next.
-func why(launch Launch, equal int) string {
+func why(launch Launch, equal int, reason string) string {
 	best := launch.Offerings[0]
 	var b strings.Builder
 	if equal > 1 {
@@ -136,8 +143,8 @@ func why(launch Launch, equal int) string {
 	if len(launch.Pods) != 1 {
 		pods = fmt.Sprintf("%d pods requesting", len(launch.Pods))
 	}
-	fmt.Fprintf(&b, "%s (%s) at %s/h: cheapest of node group %q that holds %s %s", best.Name,
-		sizeText(best.CPUMilli, best.MemoryMiB*mebibyte), best.Price, launch.Group, pods,
+	fmt.Fprintf(&b, "%s (%s) at %s/h: %s %s %s", best.Name,
+		sizeText(best.CPUMilli, best.MemoryMiB*mebibyte), best.Price, reason, pods,
 		sizeText(launch.Requests.Cpu().MilliValue(), launch.Requests.Memory().Value()))
 	if len(launch.Offerings) > 1 {
 		fmt.Fprintf(&b, "; next best %s at %s/h", launch.Offerings[1].Name, launch.Offerings[1].Price)

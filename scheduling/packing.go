@@ -82,7 +82,9 @@ func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, 
 		outlooks[i] = p.book.Outlook(c.node, c.template)
 	}
 	total := 0
+	places := make(map[int]int, len(p.classes))
 	for c, class := range p.classes {
+		places[c] = c
 		count := len(p.left[c])
 		if class.priority < p.floor {
 			count = 0
@@ -95,6 +97,7 @@ func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, 
 	if total == 0 {
 		return pack.Problem{}, false
 	}
+	p.boundShares(&packing, places, p.strictest)
 	loose = p.constrain(&packing, zones, even, expected)
 	return packing, loose
 }

@@ -33,6 +33,7 @@ type planner struct {
 	floor   int32            // classes below this priority wait
 	barred  map[pairing]bool // did not work out, and will not before something is placed
 	banned  map[ban]bool     // refused by the plugins in the end
+	wishes  *ledger.Wishes   // nil where nobody prefers anything
 	changes int              // counts what was placed and opened
 	asked   []int            // by class: changes when no node took a pod
 }
@@ -44,6 +45,7 @@ type machine struct {
 	index int // of the candidate
 	seat  int
 	pods  []member
+	liked bool // it costs more than it must, for what its pods prefer
 }
 
 type member struct {
@@ -70,6 +72,8 @@ func (p *problem) newPlanner(engine *simulate.Engine) *planner {
 		shapes[c] = class.shape
 	}
 	planner := &planner{problem: p, engine: engine, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
+	p.quotas(planner.book)
+	planner.wishes = p.newWishes(engine.Snapshot(), shapes, planner.book)
 	for c, class := range p.classes {
 		class.vector = planner.book.Requests(c)
 	}

@@ -30,6 +30,7 @@ type problem struct {
 	comers     []*snapshot.Shape // of the DaemonSet pods that come with machines
 	running    []Placement       // of pods that are on a node already
 	rejected   []Rejection       // of pods that nobody may plan for
+	workloads  []*workload       // of the classes, where some group bounds them
 
 	statics  *statics
 	desert   *simulate.Engine // over a picture without nodes
@@ -48,11 +49,13 @@ const (
 
 // pool is a group with what it may still buy.
 type pool struct {
-	group  *v1alpha1.NodeGroup
-	used   pack.Vector
-	limits pack.Vector
-	closed string // why it buys nothing at all
-	asides []string
+	group   *v1alpha1.NodeGroup
+	used    pack.Vector
+	limits  pack.Vector
+	closed  string // why it buys nothing at all
+	asides  []string
+	demands []demand
+	pays    Price // for what a pod prefers at a weight of 100
 }
 
 func (p *pool) name() string { return p.group.Name }
@@ -78,6 +81,7 @@ type candidate struct {
 	room     pack.Vector  // for pods, when DaemonSet pods have landed
 	whole    pack.Vector  // allocatable
 	homeless []string     // DaemonSets whose pods belong on it and find no room
+	with     []int        // candidates to fall back on that are ordered with it, because its group asks for a choice
 	tooSmall string       // the first of them that larger machines of the pool have room for
 }
 
@@ -86,6 +90,7 @@ func newProblem(in Input) (*problem, error) {
 	if err := p.addPods(); err != nil {
 		return nil, err
 	}
+	p.addWorkloads()
 	p.addPools()
 	return p, nil
 }
@@ -168,7 +173,7 @@ func (p *problem) addCandidates() {
 func newPool(group Group) *pool {
 	spec := &group.NodeGroup.Spec
 	p := &pool{
-		group:  group.NodeGroup,
+		group: group.NodeGroup, demands: demandsOf(group.NodeGroup),
 		used:   pack.Vector{ofNodes: int64(group.Nodes), ofCPU: group.CPUMilli, ofMemory: group.MemoryMiB, ofCost: int64(group.Cost)},
 		limits: pack.Vector{ofNodes: pack.Unbounded, ofCPU: pack.Unbounded, ofMemory: pack.Unbounded, ofCost: pack.Unbounded},
 	}
@@ -177,6 +182,13 @@ func newPool(group Group) *pool {
 	}
 	if spec.MaxNodes != nil {
 		p.limits[ofNodes] = int64(*spec.MaxNodes)
+	}
+	if spec.PreferencePrice != nil {
+		price, err := ParsePrice(*spec.PreferencePrice)
+		if err != nil {
+			p.closed = fmt.Sprintf("has a price that cannot be read: spec.preferencePrice: %v", err)
+		}
+		p.pays = price
 	}
 	limits := spec.Limits
 	if limits == nil {

@@ -22,6 +22,7 @@ import (
 const (
 	missedByLimit = iota
 	missedByPods  // those that are planned or running
+	missedByChoice
 	missedBySize
 	missedByPlugin
 	missedByAffinity
@@ -120,7 +121,7 @@ func (p *planner) miss(c, index int, pool *pool) (miss, error) {
 	}
 	if len(possible) == 0 {
 		m := p.missStatic(c, index, pool, group)
-		if len(pool.asides) > 0 && (m.distance == missedBySize || m.distance == missedByAffinity) {
+		if len(pool.asides) > 0 && (m.distance == missedByChoice || m.distance == missedBySize || m.distance == missedByAffinity) {
 			m.text += "; set aside for lack of stock or quota: " + strings.Join(pool.asides, ", ")
 		}
 		return m, nil
@@ -146,6 +147,8 @@ func (p *planner) missStatic(c, index int, pool *pool, group string) miss {
 		}
 	}
 	switch {
+	case counts[byChoice] > 0:
+		return miss{missedByChoice, p.choiceText(class, index, group)}
 	case counts[byResources]+counts[byDaemonSet] > 0:
 		return miss{missedBySize, p.sizeText(class, index, group)}
 	case counts["TaintToleration"] > 0:
@@ -210,8 +213,12 @@ func limitText(c *candidate, pool *pool, budget pack.Vector, group string) strin
 	} {
 		d := limit.dimension
 		if budget[d] != pack.Unbounded && c.draw[d] > budget[d] {
+			name := c.offering.Name
+			if len(c.with) > 0 {
+				name += " or what it falls back on"
+			}
 			return fmt.Sprintf("%s would exceed limits.%s: %s of %s are in use or planned, and %s adds %s", group, limit.field,
-				limit.text(pool.limits[d]-budget[d]), limit.text(pool.limits[d]), c.offering.Name, limit.text(c.draw[d]))
+				limit.text(pool.limits[d]-budget[d]), limit.text(pool.limits[d]), name, limit.text(c.draw[d]))
 		}
 	}
 	return group + " is at its limits"

@@ -178,6 +178,9 @@ func (p *planner) finish() (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	if err := p.prefer(); err != nil {
+		return Plan{}, err
+	}
 	omitted, err := p.verify()
 	if err != nil {
 		return Plan{}, err

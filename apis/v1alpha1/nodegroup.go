@@ -78,6 +78,21 @@ type NodeGroupSpec struct {
 	// +kubebuilder:validation:Maximum=1000
 	Weight *int32 `json:"weight,omitempty"`
 
+	// maxWorkloadShare is the share of one workload's pods, in percent, that one machine of this pool may hold, at most. A workload is the
+	// pods of one controller (a ReplicaSet, a StatefulSet, a Job); those that run and those that wait count. One pod is always allowed.
+	// It bounds what is planned: pods that kube-scheduler itself places beyond it stay. Left out: any share.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	MaxWorkloadShare *int32 `json:"maxWorkloadShare,omitempty"`
+
+	// preferencePrice is what this pool pays per hour, at most, for each pod that gets what it prefers at a weight of 100, and proportionally
+	// less or more for other weights: preferred node affinity, preferred pod affinity and anti-affinity count their weight, a topology
+	// spread with ScheduleAnyway counts 100 and a PreferNoSchedule taint 150. Left out: preferences only choose among plans that
+	// cost the same.
+	// +optional
+	PreferencePrice *Price `json:"preferencePrice,omitempty"`
+
 	// headroom is spare room that is kept free for pods that do not exist yet.
 	// +optional
 	// +listType=map
@@ -199,32 +214,6 @@ type Taint struct {
 	// +required
 	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
 	Effect corev1.TaintEffect `json:"effect,omitempty"`
-}
-
-// Requirement is one term over the labels of an offering, with the operators of a node selector.
-//
-// +kubebuilder:validation:XValidation:rule="!(self.operator in ['In','NotIn']) || (has(self.values) && self.values.size() > 0)",fieldPath=".values",message="values must not be empty for operator In or NotIn; name at least one value"
-// +kubebuilder:validation:XValidation:rule="!(self.operator in ['Exists','DoesNotExist']) || !has(self.values) || self.values.size() == 0",fieldPath=".values",message="values must be left out for operator Exists or DoesNotExist; remove them or use In or NotIn"
-// +kubebuilder:validation:XValidation:rule="!(self.operator in ['Gt','Lt']) || (has(self.values) && self.values.size() == 1 && self.values[0].matches('^[0-9]{1,9}$'))",fieldPath=".values",message="values must be exactly one whole number for operator Gt or Lt, such as [\"4\"]"
-// +kubebuilder:validation:XValidation:rule="!(self.operator in ['Gt','Lt']) || self.key in ['autoscaler.vpsie.com/cpu','autoscaler.vpsie.com/memory']",fieldPath=".operator",message="operator must not be Gt or Lt unless key is autoscaler.vpsie.com/cpu or autoscaler.vpsie.com/memory, because only those are numbers; use In or NotIn"
-type Requirement struct {
-	// key is the label that the term is about: node.kubernetes.io/instance-type (the offering's name), kubernetes.io/arch,
-	// topology.kubernetes.io/region, topology.kubernetes.io/zone, or under autoscaler.vpsie.com/ one of category (shared, compute,
-	// general, memory), cpu (virtual CPUs), memory (MiB), offering and datacenter (identifiers).
-	// +required
-	// +kubebuilder:validation:Enum={"autoscaler.vpsie.com/category","autoscaler.vpsie.com/cpu","autoscaler.vpsie.com/datacenter","autoscaler.vpsie.com/memory","autoscaler.vpsie.com/offering","kubernetes.io/arch","node.kubernetes.io/instance-type","topology.kubernetes.io/region","topology.kubernetes.io/zone"}
-	Key string `json:"key,omitempty"`
-	// operator is the relation of the label to values.
-	// +required
-	// +kubebuilder:validation:Enum=In;NotIn;Exists;DoesNotExist;Gt;Lt
-	Operator corev1.NodeSelectorOperator `json:"operator,omitempty"`
-	// values are what the label is compared with.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=100
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.all(v, v != '' && !format.labelValue().validate(v).hasValue())",message="values must each be 1 to 63 letters, digits, '-', '_' or '.', starting and ending with a letter or digit, because they are compared with labels"
-	Values []string `json:"values,omitempty"`
 }
 
 // Reservation is what the kubelet and the system keep for themselves.

@@ -349,6 +349,16 @@ func (in *NodeGroupSpec) DeepCopyInto(out *NodeGroupSpec) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.MaxWorkloadShare != nil {
+		in, out := &in.MaxWorkloadShare, &out.MaxWorkloadShare
+		*out = new(int32)
+		**out = **in
+	}
+	if in.PreferencePrice != nil {
+		in, out := &in.PreferencePrice, &out.PreferencePrice
+		*out = new(Price)
+		**out = **in
+	}
 	if in.Headroom != nil {
 		in, out := &in.Headroom, &out.Headroom
 		*out = make([]Headroom, len(*in))
@@ -557,6 +567,11 @@ func (in *Requirement) DeepCopyInto(out *Requirement) {
 		in, out := &in.Values, &out.Values
 		*out = make([]string, len(*in))
 		copy(*out, *in)
+	}
+	if in.MinValues != nil {
+		in, out := &in.MinValues, &out.MinValues
+		*out = new(int32)
+		**out = **in
 	}
 }
 

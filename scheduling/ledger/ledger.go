@@ -42,12 +42,15 @@ type Ledger struct {
 	rules      []*rule
 	feeds      map[*snapshot.Shape][]*counter
 	namespaces map[string]map[string]string // labels by name
+	quotas     []*quota
 }
 
 type seat struct {
 	node  *corev1.Node
 	feeds []*counter // by the pods that came with it
-	gone  bool
+	// comers are the shapes of those pods.
+	comers []*snapshot.Shape
+	gone   bool
 }
 
 // New counts the nodes and pods of a picture, for pods of the given shapes. A class is the index of a shape.
@@ -219,6 +222,8 @@ type Template struct {
 	Whole []int64 // allocatable
 	Room  []int64 // free
 	feeds []*counter
+	// comers are the shapes of the pods.
+	comers []*snapshot.Shape
 }
 
 // Template reads a node with the pods that are on it.
@@ -228,6 +233,7 @@ func (l *Ledger) Template(info fwk.NodeInfo) *Template {
 	for _, pod := range info.GetPods() {
 		if shape, known := snapshot.ShapeOf(pod); known {
 			t.feeds = append(t.feeds, l.fed(shape)...)
+			t.comers = append(t.comers, shape)
 		}
 	}
 	return t
@@ -240,7 +246,7 @@ func (l *Ledger) AddSeat(node *corev1.Node, template *Template) int {
 	for _, c := range template.feeds {
 		c.count(number, 1)
 	}
-	l.seats[number].feeds = template.feeds
+	l.seats[number].feeds, l.seats[number].comers = template.feeds, template.comers
 	return number
 }
 
@@ -255,6 +261,9 @@ func (l *Ledger) seat(node *corev1.Node) int {
 	}
 	for _, c := range l.counters {
 		c.addSeat(node, number)
+	}
+	for _, q := range l.quotas {
+		q.addSeat(node)
 	}
 	return number
 }
@@ -298,12 +307,15 @@ func (l *Ledger) change(class, number int, pods int64) {
 	for r, request := range rule.requests {
 		free[r] -= pods * request
 	}
+	if rule.quota != nil {
+		rule.quota.counts[number] += int(pods)
+	}
 	for _, c := range rule.feeds {
 		c.count(number, int32(pods)) //nolint:gosec // a node holds no two billion pods
 	}
 }
 
-// Holds says how many more pods of the class a node has room for, constraints between pods aside.
+// Holds says how many more pods of the class a node has room for, within its quota, constraints between pods aside.
 func (l *Ledger) Holds(class, number int) int {
 	free := l.Free(number)
 	most := max(free[PodSlots], 0)
@@ -311,6 +323,9 @@ func (l *Ledger) Holds(class, number int) int {
 		if request > 0 {
 			most = min(most, max(free[r], 0)/request)
 		}
+	}
+	if rule := l.rules[class]; rule.quota != nil {
+		return min(int(most), rule.quota.left(number))
 	}
 	return int(most)
 }

@@ -34,6 +34,7 @@ type rule struct {
 	apart   []*counter // counters that must be 0: own anti-affinity, that of others, host ports
 	spreads []spreading
 	feeds   []*counter
+	quota   *quota // nil: none
 }
 
 type spreading struct {
@@ -44,6 +45,9 @@ type spreading struct {
 func (r *rule) related() bool { return len(r.near) > 0 || len(r.apart) > 0 || len(r.spreads) > 0 }
 
 func (r *rule) admits(number int) bool {
+	if r.quota != nil && r.quota.left(number) == 0 {
+		return false
+	}
 	for _, c := range r.apart {
 		if c.at(number) > 0 {
 			return false

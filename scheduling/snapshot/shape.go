@@ -31,6 +31,11 @@ func (s *Shape) Affinity() []fwk.AffinityTerm { return s.info.GetRequiredAffinit
 // AntiAffinity returns the required anti-affinity terms, as the framework reads them.
 func (s *Shape) AntiAffinity() []fwk.AffinityTerm { return s.info.GetRequiredAntiAffinityTerms() }
 
+// Preferences returns the preferred affinity and anti-affinity terms, as the framework reads them.
+func (s *Shape) Preferences() (affinity, antiAffinity []fwk.WeightedAffinityTerm) {
+	return s.info.GetPreferredAffinityTerms(), s.info.GetPreferredAntiAffinityTerms()
+}
+
 // Resources returns what a node that has such a pod counts as requested.
 func (s *Shape) Resources() fwk.Resource { return s.info.CalculateResource().Resource }
 

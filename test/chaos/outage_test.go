@@ -82,4 +82,3 @@ func TestTenMinutesWithoutVPSie(t *testing.T) {
 		t.Errorf("%d machines were bought, want %d, and one for the machine that left", len(books.Orders), before+more)
 	}
 }
-

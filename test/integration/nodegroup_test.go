@@ -25,11 +25,13 @@ spec:
     annotations: {example.com/note: kept}
     taints: [{key: dedicated, value: web, effect: NoSchedule}]
     startupTaints: [{key: example.com/cni, effect: NoExecute}]
-    requirements: [{key: autoscaler.vpsie.com/category, operator: In, values: [general]}]
+    requirements: [{key: autoscaler.vpsie.com/category, operator: In, values: [general], minValues: 1}]
     terminationGracePeriod: 1h
     expireAfter: 720h
     reserved: {cpu: 100m, memory: 256Mi}
     maxPods: 110
+  maxWorkloadShare: 50
+  preferencePrice: "0.001"
   limits: {cpu: "64", memory: 256Gi, nodes: 5000, costPerHour: "2.5"}
   headroom: [{name: web, replicas: 2, cpu: 500m, memory: 1Gi}]
   disruption:
@@ -66,6 +68,7 @@ const (
 	badRequirementName = "values must each be 1 to 63 letters, digits, '-', '_' or '.', starting and ending with a letter or digit, because they are compared with labels"
 	lonelyTimeZone     = "timeZone must come with a schedule; add schedule and duration or remove timeZone"
 	lonelySchedule     = "schedule and duration must be set together; add the other one or remove both"
+	tooFewValues       = "minValues must not be greater than the number of values for operator In; name more values or lower minValues"
 	needsNumber        = `values must be exactly one whole number for operator Gt or Lt, such as ["4"]`
 )
 
@@ -167,6 +170,12 @@ func requirementBounds() []bound {
 	cpu := func(values ...any) overlay {
 		return overlay{"key": "autoscaler.vpsie.com/cpu", "operator": "Gt", "values": values}
 	}
+	choice := func(key, operator string, least int, values ...any) overlay {
+		if len(values) == 0 {
+			return overlay{"key": key, "operator": operator, "minValues": least, "values": absent{}}
+		}
+		return overlay{"key": key, "operator": operator, "minValues": least, "values": values}
+	}
 	return []bound{
 		required("key", "kubernetes.io/arch"),
 		oneOf("key", valid[0], valid...),
@@ -182,6 +191,11 @@ func requirementBounds() []bound {
 		{at: "", of: of, keyword: "cel", pass: cpu("4"), refuse: cpu("4", "8"), says: here + ".values: Invalid value: " + needsNumber},
 		{at: "", of: of, keyword: "cel", pass: cpu("16"), refuse: cpu("four"), says: here + ".values: Invalid value: " + needsNumber},
 		{at: "", of: of, keyword: "cel", pass: overlay{"key": "autoscaler.vpsie.com/memory", "operator": "Lt", "values": []any{"4096"}}, refuse: overlay{"key": "kubernetes.io/arch", "operator": "Lt", "values": []any{"64"}}, says: here + ".operator: Invalid value: operator must not be Gt or Lt unless key is autoscaler.vpsie.com/cpu or autoscaler.vpsie.com/memory, because only those are numbers; use In or NotIn"},
+		atLeast("minValues", 1),
+		{at: "", of: "minValues", keyword: "maximum", pass: choice("autoscaler.vpsie.com/offering", "Exists", 16), refuse: choice("autoscaler.vpsie.com/offering", "Exists", 17), says: here + ".minValues: Invalid value: 17: " + here + ".minValues in body should be less than or equal to 16"},
+		{at: "", of: of, keyword: "cel", pass: choice("node.kubernetes.io/instance-type", "In", 2, "a", "b"), refuse: choice("node.kubernetes.io/instance-type", "In", 3, "a", "b"), says: here + ".minValues: Invalid value: " + tooFewValues},
+		{at: "", of: of, keyword: "cel", pass: choice("autoscaler.vpsie.com/offering", "Exists", 2), refuse: choice("topology.kubernetes.io/zone", "Exists", 2), says: here + ".minValues: Invalid value: minValues must be left out where key is datacenter, region or zone, because a machine is ordered in one datacenter; remove it"},
+		{at: "", of: of, keyword: "cel", pass: choice("autoscaler.vpsie.com/category", "Exists", 2), refuse: choice("autoscaler.vpsie.com/category", "DoesNotExist", 2), says: here + ".minValues: Invalid value: minValues must be left out for operator DoesNotExist, because there are no values to choose from; remove it"},
 	}
 }
 
@@ -271,6 +285,8 @@ func nodeGroupBounds() []bound {
 		atMost("limits.nodes", 5000),
 		atLeast("weight", 1),
 		atMost("weight", 1000),
+		atLeast("maxWorkloadShare", 1),
+		atMost("maxWorkloadShare", 100),
 		oneOf("paused", "All", "None", "Provisioning", "Disruption", "All"),
 	}
 	status := []bound{
@@ -284,7 +300,7 @@ func nodeGroupBounds() []bound {
 			{at: "metadata.name", of: ".", keyword: "cel", pass: strings.Repeat("a", 40), refuse: strings.Repeat("a", 41), says: "Invalid value: metadata.name must be at most 40 characters, because the names of VPSieNodes start with it; choose a shorter one"},
 			required("spec", map[string]any{}),
 		},
-		below("spec", spec, headroomBounds(), prices("limits.costPerHour"),
+		below("spec", spec, headroomBounds(), prices("limits.costPerHour"), prices("preferencePrice"),
 			amounts("limits.cpu", "1M", "1000001", "cpu must be an amount from 0 to 1M, such as 64"),
 			amounts("limits.memory", "1Ei", "2Ei", "memory must be an amount from 0 to 1Ei, such as 256Gi"),
 			below("template", templateBounds()), below("disruption", disruptionRuleBounds()), below("vpsie", vpsieBounds())),

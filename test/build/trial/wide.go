@@ -20,9 +20,15 @@ import (
 // Kinds returns the names of the demands that a Wide trial draws from: of every kind that kube-scheduler's default profile filters on.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
-// Wide is Plain with further workloads, each with a demand of one of the Kinds.
+// Wide is Plain with further workloads, each with a demand of one of the Kinds. One in four also has preferences and choices.
 func Wide(seed uint64) *Trial {
 	s := Plain(seed)
+	if seed%4 == 0 {
+		s.AddPolicies(seed)
+		for i := range s.Groups { // kube-scheduler knows of no share, and binds where the plan would not
+			s.Groups[i].NodeGroup.Spec.MaxWorkloadShare = nil
+		}
+	}
 	r := rand.New(rand.NewPCG(seed, 17))
 	s.Objects.Namespaces = append(s.Objects.Namespaces,
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"team": "shop"}}})
