@@ -78,7 +78,13 @@ func (p *planner) prefer() error {
 			break
 		}
 	}
-	return w.settleUp()
+	if err := w.settleUp(); err != nil || p.unplaced() == 0 {
+		return err
+	}
+	for c := range p.asked {
+		p.asked[c] = -1
+	}
+	return p.settle() // where pods have moved away others may find room
 }
 
 // enterAll writes down the plan so far.

@@ -185,21 +185,9 @@ func (w *preferences) openAll() error {
 	}
 	for c := range w.classes {
 		for again := true; again && !w.classes[c].opaque; {
-			best, index := 0.0, -1
-			for i, candidate := range w.candidates {
-				if w.pays(candidate) == 0 || !w.classes[c].allowed[i] || !affords(w.budgets[candidate.pool], candidate.draw, nil) {
-					continue
-				}
-				if w.trades--; w.trades < 0 {
-					return nil
-				}
-				value, err := w.ifOpened(c, i, math.Inf(1))
-				if err != nil {
-					return err
-				}
-				if value > best {
-					best, index = value, i
-				}
+			index, err := w.mostLiked(c)
+			if err != nil || w.trades < 0 {
+				return err
 			}
 			if again = index >= 0; again {
 				if _, err := w.ifOpened(c, index, 0); err != nil {
@@ -209,6 +197,28 @@ func (w *preferences) openAll() error {
 		}
 	}
 	return nil
+}
+
+// mostLiked returns the candidate that pods of a class would gain most from, of those that are worth their price to them; -1: none.
+func (w *preferences) mostLiked(c int) (index int, err error) {
+	best := 0.0
+	index = -1
+	for i, candidate := range w.candidates {
+		if w.pays(candidate) == 0 || !w.classes[c].allowed[i] || !affords(w.budgets[candidate.pool], candidate.draw, nil) {
+			continue
+		}
+		if w.trades--; w.trades < 0 {
+			return -1, nil
+		}
+		value, err := w.ifOpened(c, i, math.Inf(1))
+		if err != nil {
+			return -1, err
+		}
+		if value > best {
+			best, index = value, i
+		}
+	}
+	return index, nil
 }
 
 // step is a pod that goes to a new machine.
@@ -229,8 +239,8 @@ func (w *preferences) ifOpened(c, index int, least float64) (float64, error) {
 	by := w.wishes.Over([]int{c}).Minus(whole)
 	by.Unmet += nodes
 	value := worth(w.price(m.candidate), by, w.pays(m.candidate))
-	for i := len(steps) - 1; i >= 0; i-- {
-		w.shift(c, m.seat, steps[i].from.seat)
+	for _, step := range slices.Backward(steps) {
+		w.shift(c, m.seat, step.from.seat)
 	}
 	if value <= least {
 		err := w.drop(m)

@@ -94,13 +94,17 @@ func (f *facts) registered(node string) *corev1.Node { return roster.Find(f.node
 // traits are what a node is compared by with others, and what each is worth.
 type traits [3]string
 
-var worths = [len(traits{})]struct {
+type trait struct {
 	label string
 	worth int
-}{{v1alpha1.NodeGroupLabel, 4}, {v1alpha1.ManagedLabel, 2}, {corev1.LabelInstanceTypeStable, 1}}
+}
+
+func worths() [len(traits{})]trait {
+	return [...]trait{{v1alpha1.NodeGroupLabel, 4}, {v1alpha1.ManagedLabel, 2}, {corev1.LabelInstanceTypeStable, 1}}
+}
 
 func traitsOf(node *corev1.Node) (t traits) {
-	for i, trait := range worths {
+	for i, trait := range worths() {
 		t[i] = node.Labels[trait.label]
 	}
 	return t
@@ -109,7 +113,7 @@ func traitsOf(node *corev1.Node) (t traits) {
 // likeness says how much two nodes have in common; it differs for each set of traits.
 func (t traits) likeness(example traits) int {
 	score := 1
-	for i, trait := range worths {
+	for i, trait := range worths() {
 		if t[i] != "" && t[i] == example[i] {
 			score += trait.worth
 		}
