@@ -4,6 +4,8 @@
 package snapshot
 
 import (
+	"sync"
+
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
@@ -25,9 +27,22 @@ type change struct {
 	own  bool // no clone has the info
 }
 
+// shared is what was made of a state that several snapshots have.
+type shared struct {
+	once  sync.Once
+	value any
+}
+
+// pristine says whether a clone is as it began.
+func (s *Snapshot) pristine() bool { return s.born != nil && s.state == 0 }
+
 // Memo returns what was made of the present state: what make returns, unless it was asked before about the same state. One state
-// at a time is remembered. Whoever gets a value must not change it.
+// at a time is remembered, and the one that a clone began with for all clones of it. Whoever gets a value must not change it.
 func (s *Snapshot) Memo(make func() any) any {
+	if s.pristine() {
+		s.born.once.Do(func() { s.born.value = make() })
+		return s.born.value
+	}
 	if s.memo == nil || s.memoOf != s.state {
 		s.memo, s.memoOf = make(), s.state
 	}

@@ -80,6 +80,9 @@ type Snapshot struct {
 	states        []uint64
 	memo          any
 	memoOf        uint64
+	born          *shared // of a clone: what was made of the state that it began with
+	lending       *shared // what its clones share
+	lendingOf     uint64
 }
 
 // New makes a snapshot. Pods that are bound, or nominated by kube-scheduler, are placed on their nodes; a pod on a node that is not
@@ -142,7 +145,14 @@ func (s *Snapshot) Clone() *Snapshot {
 	sorted := s.Infos()
 	clear(s.own)
 	s.lent = true
+	if s.lending == nil || s.lendingOf != s.state {
+		s.lending, s.lendingOf = &shared{}, s.state
+		if s.pristine() {
+			s.lending = s.born
+		}
+	}
 	return &Snapshot{
+		born:  s.lending,
 		facts: s.facts, list: slices.Clone(s.list), own: make([]bool, len(s.list)), index: s.index.copy(),
 		spread: s.spread.copy(), anti: s.anti.copy(), claims: s.claims.copy(), places: s.places.copy(), strays: maps.Clone(s.strays),
 		csiPlan: map[string]*storagev1.CSINode{}, planned: maps.Clone(s.planned), kinds: s.kinds.copy(), sorted: sorted, lent: true,

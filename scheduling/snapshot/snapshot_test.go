@@ -323,3 +323,44 @@ func TestVPSiesOwnDriverIsKnownBeforeAnyNodeIs(t *testing.T) {
 		t.Errorf("CSINode: got %v, want a limit of 7 volumes", csi)
 	}
 }
+
+func TestClonesOfOneStateShareWhatWasMadeOfIt(t *testing.T) {
+	made := 0
+	ask := func(s *snapshot.Snapshot) int {
+		value, _ := s.Memo(func() any { made++; return made }).(int)
+		return value
+	}
+	var series snapshot.Series
+	objects := snapshot.Objects{Nodes: []*corev1.Node{build.MakeNode("a").Obj()}}
+	next := func() *snapshot.Snapshot {
+		t.Helper()
+		s, err := series.Next(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	first, second := next(), next()
+	if ask(first) != 1 || ask(second) != 1 || ask(first.Clone()) != 1 {
+		t.Error("equal clones made it more than once")
+	}
+	first.Fork()
+	if err := first.AddPod(build.MakePod("x").CPU("1").Obj(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if ask(first) != 2 || ask(first.Clone()) != 3 || ask(second) != 1 {
+		t.Error("a changed clone got what was made of the state before, or disturbed the others")
+	}
+	first.Revert()
+	if ask(first) != 1 {
+		t.Error("a clone that is as it began made it again")
+	}
+	objects.Pods = []*corev1.Pod{build.MakePod("waiting").CPU("1").Obj()}
+	if ask(next()) != 1 {
+		t.Error("a pod that waits changes nothing about the nodes")
+	}
+	objects.Pods = append(objects.Pods, build.MakePod("y").CPU("1").On("a").Obj())
+	if ask(next()) != 4 || ask(second) != 1 {
+		t.Error("what was made of another state was passed on")
+	}
+}
