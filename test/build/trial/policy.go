@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
@@ -50,7 +51,7 @@ func (s *Trial) AddPolicies(seed uint64) {
 		}
 		pod = pod.DeepCopy()
 		if kinds[app] > 0 {
-			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: app, Controller: new(true)}}
+			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: app, UID: types.UID("uid-" + app), Controller: new(true)}}
 		}
 		prefer(pod, kinds[app], app, fmt.Sprintf("app-%d", kinds[app]%3))
 		return pod
