@@ -36,6 +36,17 @@ type shared struct {
 // pristine says whether a clone is as it began.
 func (s *Snapshot) pristine() bool { return s.born != nil && s.state == 0 }
 
+// lend returns what a clone of the present state shares with the others of it.
+func (s *Snapshot) lend() *shared {
+	if s.pristine() {
+		return s.born
+	}
+	if s.lending == nil || s.lendingOf != s.state {
+		s.lending, s.lendingOf = &shared{}, s.state
+	}
+	return s.lending
+}
+
 // Memo returns what was made of the present state: what make returns, unless it was asked before about the same state. One state
 // at a time is remembered, and the one that a clone began with for all clones of it. Whoever gets a value must not change it.
 func (s *Snapshot) Memo(make func() any) any {

@@ -145,15 +145,8 @@ func (s *Snapshot) Clone() *Snapshot {
 	sorted := s.Infos()
 	clear(s.own)
 	s.lent = true
-	if s.lending == nil || s.lendingOf != s.state {
-		s.lending, s.lendingOf = &shared{}, s.state
-		if s.pristine() {
-			s.lending = s.born
-		}
-	}
 	return &Snapshot{
-		born:  s.lending,
-		facts: s.facts, list: slices.Clone(s.list), own: make([]bool, len(s.list)), index: s.index.copy(),
+		born: s.lend(), facts: s.facts, list: slices.Clone(s.list), own: make([]bool, len(s.list)), index: s.index.copy(),
 		spread: s.spread.copy(), anti: s.anti.copy(), claims: s.claims.copy(), places: s.places.copy(), strays: maps.Clone(s.strays),
 		csiPlan: map[string]*storagev1.CSINode{}, planned: maps.Clone(s.planned), kinds: s.kinds.copy(), sorted: sorted, lent: true,
 	}
