@@ -100,9 +100,8 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 			}
 		}
 		eligible, _ := scheduling.EligibleOfferings(ng, offerings)
-		eligible = lo.Filter(eligible, func(o scheduling.Offering, _ int) bool { return o.Available })
 		for ; have < int(*ng.Spec.MinNodes); have++ {
-			choices := affordable(group, eligible)
+			choices, _ := group.Choices(eligible) // the NodeGroup's conditions say why there are none
 			if len(choices) == 0 {
 				break
 			}
@@ -116,25 +115,6 @@ func minNodes(picture *state.Picture, groups []scheduling.Group, offerings []sch
 		}
 	}
 	return orders
-}
-
-// maxChoices bounds the offerings of one VPSieNode.
-const maxChoices = 8
-
-// affordable returns the cheapest offerings that the pool may still buy, all in one datacenter and each identifier once: a VPSieNode has
-// one datacenter, and falls back on any of them.
-func affordable(group scheduling.Group, eligible []scheduling.Offering) []scheduling.Offering {
-	var choices []scheduling.Offering
-	for _, o := range eligible {
-		clashes := slices.ContainsFunc(choices, func(c scheduling.Offering) bool { return c.Datacenter != o.Datacenter || c.ID == o.ID })
-		if clashes || !group.Admits(o) {
-			continue
-		}
-		if choices = append(choices, o); len(choices) == maxChoices {
-			break
-		}
-	}
-	return choices
 }
 
 // lasting counts the machines of a pool that are not failed and not leaving.

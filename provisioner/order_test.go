@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -100,6 +101,15 @@ func TestMinNodes(t *testing.T) {
 				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CPU: new(resource.MustParse("6")), Memory: new(resource.MustParse("8Gi"))}
 			},
 			planned: 1, want: 1,
+		},
+		"none where fewer sizes are in stock than minValues wants": {
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes = ptr.To[int32](2)
+				ng.Spec.Template.Requirements = []v1alpha1.Requirement{
+					{Key: corev1.LabelInstanceTypeStable, Operator: corev1.NodeSelectorOpExists, MinValues: ptr.To[int32](3)},
+				}
+			},
+			want: 0,
 		},
 		"a paused pool gets none": {
 			change: func(ng *v1alpha1.NodeGroup) {

@@ -41,9 +41,17 @@ func demandsOf(group *v1alpha1.NodeGroup) (demands []demand) {
 
 // values counts the different values of the demand's label.
 func (d demand) values(candidates ...*candidate) int {
+	offerings := make([]Offering, len(candidates))
+	for i, c := range candidates {
+		offerings[i] = c.offering
+	}
+	return d.valuesOf(offerings)
+}
+
+func (d demand) valuesOf(offerings []Offering) int {
 	seen := map[string]bool{}
-	for _, c := range candidates {
-		if value := OfferingLabels(c.offering)[d.key]; value != "" {
+	for _, o := range offerings {
+		if value := OfferingLabels(o)[d.key]; value != "" {
 			seen[value] = true
 		}
 	}

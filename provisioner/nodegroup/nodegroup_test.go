@@ -156,12 +156,23 @@ func TestConditions(t *testing.T) {
 		"minNodes that a limit keeps unmet is told": {
 			cloud: shop(), kind: v1alpha1.ConditionWithinLimits,
 			want: `False MinNodesUnmet: 1 of 3 machines that spec.minNodes wants: node group "general" would exceed limits.costPerHour: ` +
-				`0.0667/h of 0.1000/h are in use or planned, and Professional adds 0.0667/h; raise the limit or lower minNodes`,
+				`0.0667/h of 0.1000/h are in use or planned, and Professional adds 0.0667/h; loosen that or lower minNodes`,
 			change: func(ng *v1alpha1.NodeGroup) {
 				ng.Spec.MinNodes = ptr.To[int32](3)
 				ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: ptr.To(v1alpha1.Price("0.1"))}
 			},
 			nodes: []client.Object{member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseFailed)},
+		},
+		"minNodes that minValues keeps unmet is told": {
+			cloud: shop(), kind: v1alpha1.ConditionWithinLimits,
+			want: "False MinNodesUnmet: 0 of 1 machine that spec.minNodes wants: spec.template.requirements[0].minValues wants 2 values of " +
+				"node.kubernetes.io/instance-type in each order, and no more than 1 can be had in one datacenter now; loosen that or lower minNodes",
+			change: func(ng *v1alpha1.NodeGroup) {
+				ng.Spec.MinNodes = ptr.To[int32](1)
+				ng.Spec.Template.Requirements = []v1alpha1.Requirement{
+					{Key: corev1.LabelInstanceTypeStable, Operator: corev1.NodeSelectorOpExists, MinValues: ptr.To[int32](2)},
+				}
+			},
 		},
 		"minNodes that will be met is not": {
 			cloud: shop(), kind: v1alpha1.ConditionWithinLimits, want: "True WithinLimits: no limit is reached",

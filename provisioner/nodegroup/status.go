@@ -4,7 +4,6 @@
 package nodegroup
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -145,18 +144,11 @@ func shortage(ng *v1alpha1.NodeGroup, nodes []v1alpha1.VPSieNode, eligible []sch
 	if have >= least || len(eligible) == 0 || paused(ng) {
 		return nil
 	}
-	short := &unmet{text: fmt.Sprintf("%d of %s that spec.minNodes wants", have, counted(least, "machine"))}
-	for _, o := range eligible {
-		if !o.Available {
-			continue
-		}
-		refusal := group.Refusal(o)
-		if refusal == "" {
-			return nil
-		}
-		short.refusal = cmp.Or(short.refusal, refusal)
+	choices, refusal := group.Choices(eligible)
+	if len(choices) > 0 {
+		return nil
 	}
-	return short
+	return &unmet{text: fmt.Sprintf("%d of %s that spec.minNodes wants", have, counted(least, "machine")), refusal: refusal}
 }
 
 func paused(ng *v1alpha1.NodeGroup) bool {
@@ -173,7 +165,7 @@ func counted(n int, noun string) string {
 
 func judgeLimits(ng *v1alpha1.NodeGroup, short *unmet) {
 	if short != nil && short.refusal != "" {
-		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonMinNodesUnmet, short.text+": "+short.refusal+"; raise the limit or lower minNodes")
+		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonMinNodesUnmet, short.text+": "+short.refusal+"; loosen that or lower minNodes")
 		return
 	}
 	if reached := atLimit(ng); reached != "" {
