@@ -52,8 +52,8 @@ func TestARunNotices(t *testing.T) {
 		"a controller that sends an order twice": {
 			func(w *world) {
 				w.sendOrder = func(ctx context.Context, o cloudprovider.Order) error {
-					_ = w.cloud.Order(ctx, o)
-					return w.cloud.Order(ctx, o)
+					_ = w.process.provider.Order(ctx, o)
+					return w.process.provider.Order(ctx, o)
 				}
 			},
 			func(r Report) int { return r.BoughtTwice }, "bought twice",
@@ -62,7 +62,7 @@ func TestARunNotices(t *testing.T) {
 			func(w *world) {
 				w.sendOrder = func(ctx context.Context, o cloudprovider.Order) error {
 					o.Name = "nobody"
-					_ = w.cloud.Order(ctx, o)
+					_ = w.process.provider.Order(ctx, o)
 					return cloudprovider.Errorf(cloudprovider.TryElsewhere, "OutOfStock", "no stock")
 				}
 			},
@@ -70,10 +70,10 @@ func TestARunNotices(t *testing.T) {
 		},
 		"a controller that releases what is not its own": {
 			func(w *world) {
-				foreign, _ := w.cloud.AddForeign("7")
+				foreign, _ := w.account.addForeign(w.offerings[0].ID)
 				w.sendRelease = func(ctx context.Context, id string) error {
-					_ = w.cloud.Release(ctx, foreign.ID)
-					return w.cloud.Release(ctx, id)
+					_ = w.process.provider.Release(ctx, foreign)
+					return w.process.provider.Release(ctx, id)
 				}
 			},
 			func(r Report) int { return r.ForeignTouched }, "touched",

@@ -22,7 +22,7 @@ import (
 // kubelets join machines that have booted, make Nodes Ready and not Ready, and run a few pods on them.
 func (w *world) kubelets(ctx context.Context) error {
 	alive := map[string]bool{}
-	for _, machine := range w.cloud.Machines() {
+	for _, machine := range w.account.machines(ctx) {
 		alive[machine.Hostname] = true
 		if machine.Joins > w.joins[machine.ID] {
 			w.joins[machine.ID] = machine.Joins

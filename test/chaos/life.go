@@ -45,8 +45,9 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 	if err := w.rage(ctx); err != nil {
 		return report, err
 	}
-	w.wild = false
-	w.cloud.Calm()
+	if err := w.calm(); err != nil {
+		return report, err
+	}
 	if stuck, err := w.settle(ctx, wantedLast, settlesIn, w.asWanted); err != nil {
 		return report, err
 	} else if len(stuck) > 0 {
@@ -64,7 +65,7 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 		report.Kills += kills
 		report.Points[point] += kills
 	}
-	report.Faults = lo.Sum(lo.Values(w.cloud.Faults().Fired))
+	report.Faults = lo.Sum(lo.Values(w.account.Faults().Fired))
 	return report, nil
 }
 
@@ -110,7 +111,9 @@ func (w *world) tick(ctx context.Context, pass time.Duration) error {
 		return err
 	}
 	if w.process.killed {
-		w.process = newProcess(w)
+		if err := w.restart(); err != nil {
+			return err
+		}
 	}
 	if err := w.demand(ctx); err != nil || w.process.killed {
 		return err
@@ -128,7 +131,7 @@ func (w *world) addForeign() {
 		if onOrder {
 			continue
 		}
-		if _, err := w.cloud.AddForeign(o.ID); err == nil {
+		if _, err := w.account.addForeign(o.ID); err == nil {
 			w.quiet[o.ID] = w.clock.Now().Add(45 * time.Second)
 		}
 		return
@@ -159,7 +162,7 @@ func (w *world) lose(ctx context.Context) error {
 
 // restless says whether the machine's kubelet registers more than once.
 func (w *world) restless(id string) bool {
-	return lo.SomeBy(w.cloud.Ledger().Orders, func(o ledger.Order) bool { return o.Identifier == id && slices.Contains(o.Faults, fault.JoinsTwice) })
+	return lo.SomeBy(w.account.Ledger().Orders, func(o ledger.Order) bool { return o.Identifier == id && slices.Contains(o.Faults, fault.JoinsTwice) })
 }
 
 // asWanted lists what is not as it should be: each machine that is wanted is ready, and nothing else is left of the wild time.
@@ -206,7 +209,7 @@ func describe(name string, machine *v1alpha1.VPSieNode) string {
 
 // audit asks VPSie's books. Machines of one size are interchangeable: where VPSie made two for one order, giving back either is right.
 func (w *world) audit(report *Report, fail func(string, ...any)) {
-	books := w.cloud.Ledger()
+	books := w.account.Ledger()
 	balance := map[string]int{}
 	for _, order := range books.Owned() {
 		balance[order.SizeName]++

@@ -16,16 +16,23 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 )
 
-// VPSie cannot be reached for ten minutes, in which the controller is started anew, more machines are wanted, and one is to go.
 func TestTenMinutesWithoutVPSie(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) { outlast(t, 0) })
+	t.Run("over HTTP", func(t *testing.T) { outlast(t, 1) })
+}
+
+// outlast has VPSie unreachable for ten minutes, in which the controller is started anew, more machines are wanted, and one is to go.
+func outlast(t *testing.T, number int) {
+	t.Helper()
 	const before, more = 5, 2
 	ctx := t.Context()
-	w, err := newWorld(ctx, 11, 0, 1)
+	w, err := newWorld(ctx, 11, number, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.wild = false
-	w.cloud.Calm()
+	if err := w.calm(); err != nil {
+		t.Fatal(err)
+	}
 	if wrong, err := w.settle(ctx, before, settlesIn, w.asWanted); err != nil || len(wrong) > 0 {
 		t.Fatalf("%v: %q", err, wrong)
 	}
@@ -48,7 +55,9 @@ func TestTenMinutesWithoutVPSie(t *testing.T) {
 			t.Fatal(err)
 		}
 		if left := until.Sub(w.clock.Now()); left > 5*time.Minute && left <= 5*time.Minute+5*time.Second {
-			w.process = newProcess(w)
+			if err := w.restart(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if diff := cmp.Diff(nodes, slices.Sorted(maps.Keys(w.truth.nodes))); diff != "" {
 			t.Fatalf("at %s Nodes changed during the outage (-before +now):\n%s", w.clock.Now().Format(time.TimeOnly), diff)
@@ -65,7 +74,7 @@ func TestTenMinutesWithoutVPSie(t *testing.T) {
 	if asked == 0 {
 		t.Error("nobody asked VPSie for anything")
 	}
-	if books := w.cloud.Ledger(); len(books.Owned()) != before || len(books.Released()) > 0 {
+	if books := w.account.Ledger(); len(books.Owned()) != before || len(books.Released()) > 0 {
 		t.Errorf("%d machines are owned and %d were released, want %d and none", len(books.Owned()), len(books.Released()), before)
 	}
 
@@ -78,7 +87,7 @@ func TestTenMinutesWithoutVPSie(t *testing.T) {
 	}
 	var report Report
 	w.audit(&report, t.Errorf)
-	if books := w.cloud.Ledger(); len(books.Orders) != before+more+1 {
+	if books := w.account.Ledger(); len(books.Orders) != before+more+1 {
 		t.Errorf("%d machines were bought, want %d, and one for the machine that left", len(books.Orders), before+more)
 	}
 }

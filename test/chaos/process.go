@@ -31,9 +31,10 @@ var errKilled = errors.New("the controller was killed")
 
 // process is one life of the controller: what it keeps in memory ends with it.
 type process struct {
-	w      *world
-	killed bool
-	seen   objects // its watches, which may be behind
+	w        *world
+	provider cloudprovider.Provider
+	killed   bool
+	seen     objects // its watches, which may be behind
 
 	machines  *lifecycle.Reconciler
 	strangers reconcile.Reconciler
@@ -45,8 +46,8 @@ type process struct {
 
 const garbageInterval = 2 * time.Minute
 
-func newProcess(w *world) *process {
-	p := &process{w: w, seen: w.truth.clone(), due: map[string]time.Time{}, failures: map[string]int{}, nextPass: w.clock.Now().Add(garbageInterval)}
+func newProcess(w *world, provider cloudprovider.Provider) *process {
+	p := &process{w: w, provider: provider, seen: w.truth.clone(), due: map[string]time.Time{}, failures: map[string]int{}, nextPass: w.clock.Now().Add(garbageInterval)}
 	kube := p.client()
 	recorder := &events.FakeRecorder{} // tells nobody
 	drainer := drain.New(kube, kube, drain.Options{Clock: w.clock})
@@ -157,14 +158,14 @@ func (c cloud) Inventory(ctx context.Context) (cloudprovider.Inventory, error) {
 	if err := c.reach(); err != nil {
 		return cloudprovider.Inventory{}, err
 	}
-	return c.w.cloud.Inventory(ctx)
+	return c.provider.Inventory(ctx)
 }
 
 func (c cloud) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
 	if err := c.reach(); err != nil {
 		return nil, err
 	}
-	return c.w.cloud.Offerings(ctx)
+	return c.provider.Offerings(ctx)
 }
 
 // reach fails for a process that was killed, and while VPSie cannot be reached.

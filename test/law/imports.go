@@ -201,7 +201,7 @@ func ownRefusal(law zone, file GoFile, own string) string {
 	case within(own, "test/build") && !file.Test() && !within(file.Folder(), "test/build"):
 		return "but only _test.go files build objects with it"
 	case within(own, "cloudprovider/vpsie/api") && !mayUseClient(file.Folder()):
-		return "but only cloudprovider/vpsie speaks to VPSie, and cmd wires them"
+		return "but only cloudprovider/vpsie speaks to VPSie, and cmd and test/chaos wire them"
 	case within(own, "cmd") && law.folder == "cmd":
 		if !within(own, program(file.Folder())) {
 			return "but a program shares nothing with another one"
@@ -227,7 +227,7 @@ func ownRefusal(law zone, file GoFile, own string) string {
 }
 
 func mayUseClient(folder string) bool {
-	return within(folder, "cloudprovider/vpsie") || within(folder, "cmd")
+	return within(folder, "cloudprovider/vpsie") || within(folder, "cmd") || within(folder, "test/chaos")
 }
 
 // program is cmd/X for a folder at or below it.

@@ -1,0 +1,191 @@
+// Copyright The VPSie Autoscaler Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/memory"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/fault"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/ledger"
+)
+
+// account is VPSie's side of the world, whoever simulates it.
+type account interface {
+	// provider returns the way to it of a controller that has just been started, which has learned nothing yet.
+	provider() (cloudprovider.Provider, error)
+	// machines returns those that exist. Some have not joined yet.
+	machines(ctx context.Context) []memory.Machine
+	// addForeign adds a machine as a person does in VPSie's console, and returns its identifier.
+	addForeign(offering string) (id string, err error)
+	// mix lets faults strike by chance from now on.
+	mix(fault.Mix) error
+	Faults() fault.Report
+	Ledger() ledger.Report
+}
+
+// The delays of both accounts.
+const (
+	deleteDelay = 8 * time.Second
+	setAside    = 2 * time.Minute
+
+	visibleMin, visibleMax = time.Second, 30 * time.Second
+	ipMax                  = 10 * time.Second
+	bootMin, bootMax       = 5 * time.Second, 40 * time.Second
+)
+
+// inMemory is the cloud in memory, which is its own provider and remembers over the controller's death what was set aside.
+type inMemory struct{ *memory.Cloud }
+
+func newInMemory(clock *testingclock.FakeClock, seed int64) (account, error) {
+	c, err := memory.New(memory.Options{
+		Clock: clock, Seed: seed, DeleteDelay: deleteDelay, SetAside: setAside,
+		VisibleDelay: memory.Range{Min: visibleMin, Max: visibleMax},
+		IPDelay:      memory.Range{Max: ipMax}, BootDelay: memory.Range{Min: bootMin, Max: bootMax},
+	})
+	return inMemory{c}, err
+}
+
+func (a inMemory) provider() (cloudprovider.Provider, error) { return a.Cloud, nil }
+
+func (a inMemory) machines(context.Context) []memory.Machine { return a.Machines() }
+
+func (a inMemory) addForeign(offering string) (string, error) {
+	m, err := a.AddForeign(offering)
+	return m.ID, err
+}
+
+func (a inMemory) mix(mix fault.Mix) error { return a.Mix(mix) }
+
+// overHTTP is the simulated VPSie, to which each life of the controller has a client of its own: it logs in, finds its cluster and its
+// node groups, and meets every fault in the form in which VPSie sends it.
+type overHTTP struct {
+	*vpsiesim.Server
+
+	clock *testingclock.FakeClock
+
+	mu     sync.Mutex
+	joined map[string]memory.Machine // by identifier
+	joins  map[string]int            // likewise, of machines that have gone too
+}
+
+const clientID, clientSecret = "chaos", "nobody-will-guess"
+
+func newOverHTTP(clock *testingclock.FakeClock, seed int64) (account, error) {
+	catalogue, err := vpsiesim.EmbeddedCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	catalogue.Offers = catalogue.Offers[:3] // so that orders of one size meet
+	a := &overHTTP{clock: clock, joined: map[string]memory.Machine{}, joins: map[string]int{}}
+	a.Server, err = vpsiesim.New(vpsiesim.Options{
+		Clock: clock, Seed: seed, ClientID: clientID, ClientSecret: clientSecret, Catalogue: catalogue, DeleteDelay: deleteDelay, Joiner: a,
+		VisibleDelay: vpsiesim.Range{Min: visibleMin, Max: visibleMax},
+		IPDelay:      vpsiesim.Range{Max: ipMax}, BootDelay: vpsiesim.Range{Min: bootMin, Max: bootMax},
+	})
+	return a, err
+}
+
+func (a *overHTTP) provider() (cloudprovider.Provider, error) {
+	client, err := api.New(api.Options{
+		Credentials: api.Static(api.Credentials{ClientID: clientID, ClientSecret: clientSecret}),
+		BaseURL:     "http://127.0.0.1", Transport: inProcess{a.Handler()}, Clock: passing{a.clock},
+		ReadAttempts: 1, // the time between two is not drawn from the seed
+		BreakerPause: 1, // it is not measured by the clock
+	})
+	if err != nil {
+		return nil, err
+	}
+	return vpsie.New(client, vpsie.Options{Clock: a.clock, SetAsideTTL: setAside})
+}
+
+func (a *overHTTP) machines(ctx context.Context) []memory.Machine {
+	a.Tick(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.SortedFunc(maps.Values(a.joined), func(x, y memory.Machine) int { return cmp.Compare(x.Hostname, y.Hostname) })
+}
+
+// Join notes that the machine's kubelet registers.
+func (a *overHTTP) Join(_ context.Context, m vpsiesim.Machine) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.joins[m.Identifier]++
+	a.joined[m.Identifier] = memory.Machine{
+		ID: m.Identifier, Hostname: m.Hostname, CPUMilli: 1000 * int64(m.CPU), MemoryMiB: int64(m.MemoryMB), Joins: a.joins[m.Identifier],
+	}
+	return nil
+}
+
+// Leave notes that the machine's kubelet says nothing any more.
+func (a *overHTTP) Leave(_ context.Context, m vpsiesim.Machine) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.joined, m.Identifier)
+	return nil
+}
+
+func (a *overHTTP) addForeign(offering string) (string, error) {
+	size, err := strconv.Atoi(offering)
+	if err != nil {
+		return "", fmt.Errorf("adding a foreign machine of offering %q: %w", offering, err)
+	}
+	m, err := a.AddForeign(size)
+	return m.Identifier, err
+}
+
+func (a *overHTTP) mix(mix fault.Mix) error {
+	a.SetMix(mix)
+	return mix.Validate()
+}
+
+// passing is a clock that lets the time pass that somebody waits for: there is nobody else to do so.
+type passing struct{ *testingclock.FakeClock }
+
+// NewTimer returns a timer that has fired.
+func (p passing) NewTimer(d time.Duration) clock.Timer {
+	timer := p.FakeClock.NewTimer(d)
+	p.Step(d)
+	return timer
+}
+
+// inProcess carries requests to a handler without a network. A handler that aborts is a connection that breaks.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip returns the handler's answer.
+func (t inProcess) RoundTrip(sent *http.Request) (response *http.Response, err error) {
+	received := sent.Clone(sent.Context())
+	if received.Body == nil {
+		received.Body = http.NoBody
+	}
+	defer func() {
+		switch broke := recover(); broke { //nolint:errorlint // it is a panic's value
+		case nil:
+		case http.ErrAbortHandler:
+			response, err = nil, io.ErrUnexpectedEOF
+		default:
+			panic(broke)
+		}
+	}()
+	recorder := httptest.NewRecorder()
+	t.handler.ServeHTTP(recorder, received)
+	return recorder.Result(), nil
+}
