@@ -266,6 +266,11 @@ func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
 		machine := &packing.Machines[len(m.candidates)+i]
 		machine.Price -= machine.Price / keepsake
 	}
+	places := make(map[int]int, len(m.classes))
+	for c := range m.classes {
+		places[c] = c
+	}
+	m.keepOffHosts(&packing, places)
 	loose = m.constrain(&packing, m.zones, allZones, expected)
 	for c := range m.classes {
 		loose = m.evenOut(&packing.Classes[c], c, expected) || loose

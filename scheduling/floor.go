@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -81,14 +82,16 @@ func (p *planner) bound(counts []int) Price {
 	}
 	packing := pack.Problem{Machines: p.kinds(p.zones())}
 	places := map[int]int{}
+	alone := p.alone(counts)
 	for c, class := range p.classes {
 		if counts[c] > 0 {
 			places[c] = len(packing.Classes)
 			packing.Classes = append(packing.Classes, pack.Class{
-				Requests: class.vector, Count: counts[c], PerMachine: p.perMachine(c), Allowed: class.admitted(),
+				Requests: class.vector, Count: counts[c], PerMachine: p.evenly(c, counts, alone), Allowed: class.admitted(),
 			})
 		}
 	}
+	p.keepOffHosts(&packing, places)
 	p.boundShares(&packing, places, p.loosest)
 	return Price(pack.Bound(packing, p.boundEffort()))
 }
@@ -117,6 +120,75 @@ func (p *planner) perMachine(c int) int {
 		}
 	}
 	return p.classes[c].perMachine
+}
+
+// lone is a number of machines that some classes need because no machine holds more than a few of their pods.
+type lone struct {
+	classes  []int
+	machines int
+}
+
+// alone lists them, the most machines first.
+func (p *planner) alone(counts []int) []lone {
+	var all []lone
+	for c := range p.classes {
+		if most := p.perMachine(c); most > 0 && counts[c] > 0 {
+			all = append(all, lone{[]int{c}, (counts[c] + most - 1) / most})
+		}
+		for _, constraint := range p.book.Apart(c) {
+			if counts[c] > 0 && constraint.Mutual && (constraint.Key == ledger.Node || constraint.Key == corev1.LabelHostname) {
+				all = append(all, lone{constraint.Members, lo.SumBy(constraint.Members, func(member int) int { return counts[member] })})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b lone) int { return cmp.Compare(b.machines, a.machines) })
+	return all
+}
+
+// evenly is perMachine, less where a class is spread over hosts: where D of them count at least and N pods at most, the emptiest host comes to
+// have N/D at most, and no other more than that and the skew.
+func (p *planner) evenly(c int, counts []int, alone []lone) int {
+	most := p.perMachine(c)
+	for _, constraint := range p.book.Spreads(c) {
+		if constraint.Key != corev1.LabelHostname || !constraint.Self {
+			continue
+		}
+		_, hosts := constraint.Least()
+		pods := constraint.Total()
+		for _, m := range p.machines {
+			if constraint.Includes(m.node) {
+				hosts--
+			}
+			for _, pod := range m.pods {
+				if slices.Contains(constraint.Members, pod.class) {
+					pods--
+				}
+			}
+		}
+		for _, member := range constraint.Members {
+			pods += counts[member]
+		}
+		for _, l := range alone {
+			if p.includes(constraint, l.classes) {
+				hosts += l.machines
+				break
+			}
+		}
+		if limit := constraint.MaxSkew + pods/max(hosts, 1); hosts > 0 && (most == 0 || limit < most) {
+			most = limit
+		}
+	}
+	return most
+}
+
+// includes says whether every machine that may hold one of the classes counts for a spread.
+func (p *planner) includes(spread ledger.Constraint, classes []int) bool {
+	for i, c := range p.candidates {
+		if !spread.Includes(c.node) && slices.ContainsFunc(classes, func(class int) bool { return p.classes[class].admitted()[i] }) {
+			return false
+		}
+	}
+	return true
 }
 
 func unbounded(group *v1alpha1.NodeGroup) *v1alpha1.NodeGroup {

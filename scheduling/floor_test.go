@@ -4,6 +4,7 @@
 package scheduling_test
 
 import (
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,17 @@ func TestLowerBound(t *testing.T) {
 	other := func(name string) []*corev1.Pod {
 		return []*corev1.Pod{build.MakePod(name).CPU("1500m").With(func(p *corev1.Pod) { p.Spec.SchedulerName = "other" }).Obj()}
 	}
+	replicas := func(app string, n int, cpu string, change func(*build.Pod)) (pods []*corev1.Pod) {
+		for i := range n {
+			pod := build.MakePod(fmt.Sprintf("%s-%d", app, i)).Label("app", app).CPU(cpu)
+			change(pod)
+			pods = append(pods, pod.Obj())
+		}
+		return pods
+	}
+	apart := func(p *build.Pod) { p.Apart(corev1.LabelHostname, "lone") }
+	spread := func(p *build.Pod) { p.Spread(corev1.LabelHostname, "even") }
+	tiny := build.MakeOffering("Tiny", 1, 2, 0.72) // 0.001 per hour
 	group := build.MakeNodeGroup("general")
 	cases := map[string]struct {
 		pods      []*corev1.Pod
@@ -43,6 +55,16 @@ func TestLowerBound(t *testing.T) {
 		"the constraints of the group count":       {pods: running("a"), group: build.MakeNodeGroup("g").Offerings("Large"), offerings: []*build.Offering{large, small}, want: 0.03},
 		"a pod that no machine holds is left out":  {pods: append(running("a"), build.MakePod("huge").CPU("64").Obj()), group: group, offerings: []*build.Offering{small}, want: 0.01},
 		"whose scheduler a pod has does not count": {pods: append(running("a"), other("b")...), group: group, offerings: []*build.Offering{small}, want: 0.02},
+		"where others need three machines, three pods that are spread over hosts are not on one": {
+			pods: append(replicas("lone", 3, "100m", apart), replicas("even", 3, "1500m", spread)...), group: group, offerings: []*build.Offering{tiny, large}, want: 0.06,
+		},
+		"where others need one, they are": {
+			pods: append(replicas("lone", 1, "100m", apart), replicas("even", 3, "1500m", spread)...), group: group, offerings: []*build.Offering{tiny, large}, want: 0.03,
+		},
+		"a pod that others keep away from needs a machine of its own": {
+			pods:  append(replicas("a", 1, "100m", func(p *build.Pod) { p.Apart(corev1.LabelHostname, "b") }), replicas("b", 1, "100m", func(*build.Pod) {})...),
+			group: group, offerings: []*build.Offering{small, large}, want: 0.02,
+		},
 		"a pod on a node that stays is held already": {
 			pods: running("a"), group: group, offerings: []*build.Offering{small}, nodes: []*corev1.Node{build.MakeNode("old").Allocatable("2", "4Gi", "110").Obj()},
 		},

@@ -31,43 +31,15 @@ const (
 )
 
 func (p *planner) chooseIn(even evenness) []pack.Pattern {
-	hosts := hosts{}
-	packing, loose := p.packing(even, hosts)
+	packing, loose := p.packing(even, hosts{})
 	if len(packing.Classes) == 0 || (even != allZones && len(packing.Spreads) == 0) {
 		return nil
 	}
-	if loose { // how even a spread over hosts has to be depends on how many hosts there will be
-		for round := 0; loose && round < roundsOfCounting; round++ {
-			hosts.count(pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: p.input.Stop}).Patterns)
-			packing, loose = p.packing(even, hosts)
-		}
+	if loose {
+		return p.chooseHosts(even, packing)
 	}
 	return pack.Solve(packing, p.effort()).Patterns
 }
-
-// hosts is what is expected of the machines: how many there will be, and by class how many of them will hold it.
-type hosts struct {
-	machines int
-	holding  map[int]int
-}
-
-func (h *hosts) count(patterns []pack.Pattern) {
-	h.machines, h.holding = 0, map[int]int{}
-	for _, pattern := range patterns {
-		h.machines += pattern.Copies
-		for c, n := range pattern.Mix {
-			if n > 0 {
-				h.holding[c] += pattern.Copies
-			}
-		}
-	}
-}
-
-// It is enough to learn about how many machines there will be.
-const (
-	effortOfCounting = 1
-	roundsOfCounting = 3
-)
 
 func (p *problem) effort() pack.Options {
 	return pack.Options{Effort: p.input.Effort, Stop: p.input.Stop}
@@ -98,6 +70,7 @@ func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, 
 		return pack.Problem{}, false
 	}
 	p.boundShares(&packing, places, p.strictest)
+	p.keepOffHosts(&packing, places)
 	loose = p.constrain(&packing, zones, even, expected)
 	return packing, loose
 }
@@ -151,7 +124,7 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness
 			continue
 		}
 		for _, constraint := range p.book.Apart(c) {
-			if !slices.ContainsFunc(known, constraint.Equal) && slices.Contains(constraint.Members, c) {
+			if constraint.Key == corev1.LabelTopologyZone && !slices.ContainsFunc(known, constraint.Equal) && slices.Contains(constraint.Members, c) {
 				known = append(known, constraint)
 				p.keepApart(packing, constraint, c, zones)
 			}
@@ -175,51 +148,17 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness
 	return loose
 }
 
-// keepApart handles an anti-affinity of which the class's own pods are the objects.
+// keepApart handles an anti-affinity over zones of which the class's own pods are the objects.
 func (p *planner) keepApart(packing *pack.Problem, constraint ledger.Constraint, c int, zones []string) {
 	members := constraint.Members
 	if !constraint.Mutual {
 		members = []int{c}
 	}
-	switch constraint.Key {
-	case ledger.Node, corev1.LabelHostname:
-		if len(members) > 1 {
-			packing.Limits = append(packing.Limits, pack.Limit{Classes: members, PerMachine: 1})
-		}
-		for _, member := range members {
-			packing.Classes[member].PerMachine = 1
-		}
-	case corev1.LabelTopologyZone:
-		existing := make([]int, len(zones))
-		for z, zone := range zones {
-			existing[z], _ = constraint.Count(zone)
-		}
-		packing.Spreads = append(packing.Spreads, pack.Spread{Classes: members, Most: 1, Existing: existing})
+	existing := make([]int, len(zones))
+	for z, zone := range zones {
+		existing[z], _ = constraint.Count(zone)
 	}
-}
-
-// evenHosts bounds how many pods of a class that is spread over hosts one machine gets.
-func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint, c int, expected hosts) (loose bool) {
-	limit := constraint.MaxSkew
-	least, domains := constraint.Least()
-	if domains == 0 || least > 0 {
-		// Whether the pods fill every host, or leave one without, which then holds back the others, depends on their number.
-		switch count := packing.Classes[c].Count; {
-		case expected.machines == 0:
-			limit, loose = count, true
-		case expected.holding[c] == expected.machines: // each host will have some
-			loose = true
-			limit = max((count+expected.machines-1)/expected.machines, constraint.MaxSkew)
-		}
-		if domains > 0 { // the hosts that are there take no more
-			limit = min(limit, least+constraint.MaxSkew)
-		}
-	}
-	class := &packing.Classes[c]
-	if limit = max(limit, 1); class.PerMachine == 0 || class.PerMachine > limit {
-		class.PerMachine = limit
-	}
-	return loose
+	packing.Spreads = append(packing.Spreads, pack.Spread{Classes: members, Most: 1, Existing: existing})
 }
 
 // evenZones spreads over all zones where machines can be had, also those that have no node yet and that kube-scheduler would not miss:

@@ -45,6 +45,9 @@ func (c Constraint) Least() (pods, domains int) {
 	return int(c.counter.spread.least(int32(c.MinDomains))), c.counter.spread.domains //nolint:gosec // it came from an int32
 }
 
+// Includes says whether a spread counts the domain of such a node.
+func (c Constraint) Includes(node *corev1.Node) bool { return c.counter.spread.eligible(node) }
+
 // Equal says whether two constraints count the same.
 func (c Constraint) Equal(other Constraint) bool { return c.counter == other.counter }
 

@@ -15,7 +15,7 @@ func (w *pricing) openRoom(room []int64) {
 func (w *pricing) fitting(item int32, n int) int {
 	it := &w.in.items[item]
 	for _, l := range it.limits {
-		n = min(n, w.spare[l])
+		n = min(n, w.spare[l.limit]/l.weight)
 	}
 	for r, request := range it.requests {
 		if request > 0 && int64(n)*request > w.free[r] {
@@ -29,7 +29,7 @@ func (w *pricing) fitting(item int32, n int) int {
 func (w *pricing) charge(item int32, n int) {
 	it := &w.in.items[item]
 	for _, l := range it.limits {
-		w.spare[l] -= n
+		w.spare[l.limit] -= n * l.weight
 	}
 	for r, request := range it.requests {
 		w.free[r] -= int64(n) * request

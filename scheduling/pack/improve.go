@@ -279,7 +279,7 @@ func (w *pricing) load(b *bin, in *instance) {
 	}
 	for _, part := range b.mix {
 		for _, l := range in.items[part.item].limits {
-			w.spare[l] -= int(part.count)
+			w.spare[l.limit] -= int(part.count) * l.weight
 		}
 	}
 }

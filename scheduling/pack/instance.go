@@ -28,9 +28,15 @@ type item struct {
 	share    int // the share it is part of: -1 if none
 	requests []int64
 	count    int
-	cap      int   // on one machine, and not more than there are
-	own      int   // on one machine, however many there are
-	limits   []int // indexes into the problem's Limits
+	cap      int // on one machine, and not more than there are
+	own      int // on one machine, however many there are
+	limits   []part
+}
+
+// part is what one pod of an item takes of a limit.
+type part struct {
+	limit  int // index into the problem's Limits
+	weight int
 }
 
 const anywhere = -1
@@ -73,14 +79,7 @@ func newInstance(p *Problem, home []int) *instance {
 			spreads[c] = append(spreads[c], s)
 		}
 	}
-	limits := make([][]int, len(p.Classes))
-	for l := range p.Limits {
-		for _, c := range p.Limits[l].Classes {
-			if !slices.Contains(limits[c], l) {
-				limits[c] = append(limits[c], l)
-			}
-		}
-	}
+	limits := p.parts()
 	domains := p.domains()
 	in.chooseDims()
 	for c := range p.Classes {
@@ -93,7 +92,7 @@ func newInstance(p *Problem, home []int) *instance {
 			it.cap = min(it.cap, class.PerMachine)
 		}
 		for _, l := range limits[c] {
-			it.cap = min(it.cap, max(p.Limits[l].PerMachine, 0))
+			it.cap = min(it.cap, max(p.Limits[l.limit].PerMachine, 0)/l.weight)
 		}
 		it.own = it.cap
 		for _, r := range in.dims {
@@ -120,6 +119,19 @@ func newInstance(p *Problem, home []int) *instance {
 	in.measure()
 	in.closeShares()
 	return in
+}
+
+// parts lists by class the limits that bound it, each once.
+func (p *Problem) parts() [][]part {
+	parts := make([][]part, len(p.Classes))
+	for l := range p.Limits {
+		for position, c := range p.Limits[l].Classes {
+			if !slices.ContainsFunc(parts[c], func(other part) bool { return other.limit == l }) {
+				parts[c] = append(parts[c], part{l, p.Limits[l].weight(position)})
+			}
+		}
+	}
+	return parts
 }
 
 func (in *instance) chooseDims() {

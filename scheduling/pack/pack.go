@@ -55,7 +55,21 @@ type Machine struct {
 // other and themselves, as pods do that want the same host port.
 type Limit struct {
 	Classes    []int
+	Weights    []int // by position in Classes: what one pod counts for, 1 or more; nil: 1 each
 	PerMachine int
+}
+
+func (l *Limit) weight(position int) int {
+	if l.Weights == nil {
+		return 1
+	}
+	return l.Weights[position]
+}
+
+// Exclude returns the limit that pods of two classes are not on the same machine, of which one may hold so many of either. It is exact where
+// that is one of one of them, and else the convex hull.
+func Exclude(a, mostA, b, mostB int) Limit {
+	return Limit{Classes: []int{a, b}, Weights: []int{mostB, mostA}, PerMachine: mostA * mostB}
 }
 
 // Spread bounds how unevenly the pods of some classes, counted together, may lie in the domains.

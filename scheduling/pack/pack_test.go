@@ -75,6 +75,15 @@ func TestSolve(t *testing.T) {
 			},
 			[]pack.Pattern{{Machine: 1, Copies: 3, Mix: []int{1}}},
 		},
+		"classes that exclude each other do not share a machine": {
+			pack.Problem{
+				Classes: []pack.Class{
+					{Requests: pack.Vector{1}, Count: 2, PerMachine: 1, Allowed: all(2)}, {Requests: pack.Vector{1}, Count: 6, Allowed: all(2)},
+				},
+				Machines: []pack.Machine{machine(9, 8), machine(2, 1)}, Pools: free(), Limits: []pack.Limit{pack.Exclude(0, 1, 1, 6)},
+			},
+			[]pack.Pattern{{Machine: 0, Copies: 1, Mix: []int{0, 6}}, {Machine: 1, Copies: 2, Mix: []int{1, 0}}},
+		},
 		"a bound on the number of machines makes the large one right": {
 			pack.Problem{
 				Classes:  []pack.Class{{Requests: pack.Vector{1}, Count: 8, Allowed: all(2)}},

@@ -107,8 +107,10 @@ func (w *pricing) gather(p *pricer, kind *kind, q question) {
 		k.size = append(k.size, w.in.sizes[int(item)*dims:(int(item)+1)*dims]...)
 		for _, l := range p.limits {
 			size := 0.0
-			if slices.Contains(w.in.items[item].limits, l) {
-				size = 1 / float64(w.in.problem.Limits[l].PerMachine)
+			for _, part := range w.in.items[item].limits {
+				if part.limit == l {
+					size = float64(part.weight) / float64(w.in.problem.Limits[l].PerMachine)
+				}
 			}
 			k.size = append(k.size, size)
 		}
@@ -137,9 +139,10 @@ func (w *pricing) heed(p *pricer, kind *kind) bool {
 			continue
 		}
 		for _, l := range w.in.items[w.k.item[j]].limits {
-			w.spare[l] -= int(w.k.most[j])
-			if loss := -float64(w.spare[l]) * gain; loss > 1e-4*float64(kind.price) && !slices.Contains(p.limits, l) {
-				found = append(found, excess{l, loss})
+			w.spare[l.limit] -= int(w.k.most[j]) * l.weight
+			loss := -float64(w.spare[l.limit]) / float64(l.weight) * gain
+			if loss > 1e-4*float64(kind.price) && !slices.Contains(p.limits, l.limit) {
+				found = append(found, excess{l.limit, loss})
 			}
 		}
 	}

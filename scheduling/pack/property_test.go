@@ -77,6 +77,9 @@ func relateRandomly(r *rand.Rand, p *pack.Problem, domains int) {
 	if classes := some(); r.IntN(4) == 0 && len(classes) > 0 {
 		p.Together = append(p.Together, classes)
 	}
+	if a, b := r.IntN(len(p.Classes)), r.IntN(len(p.Classes)); a != b && r.IntN(2) == 0 {
+		p.Limits = append(p.Limits, pack.Exclude(a, 1+r.IntN(2), b, 1+r.IntN(3)))
+	}
 }
 
 // pods lists the class of each pod.
@@ -168,8 +171,12 @@ func fits(p pack.Problem, pods []int, set, m int) bool {
 	}
 	for _, l := range p.Limits {
 		n := 0
-		for _, c := range l.Classes {
-			n += count[c]
+		for position, c := range l.Classes {
+			weight := 1
+			if l.Weights != nil {
+				weight = l.Weights[position]
+			}
+			n += weight * count[c]
 		}
 		if n > l.PerMachine {
 			return false

@@ -139,12 +139,12 @@ func (w *pricing) exceeding() int {
 	}
 	for j, x := range t.point {
 		for _, l := range w.in.items[k.item[j]].limits {
-			w.spare[l] -= int(math.Round(x + t.lower[j]))
+			w.spare[l.limit] -= int(math.Round(x+t.lower[j])) * l.weight
 		}
 	}
 	best := -1
 	for j, x := range t.point {
-		exceeds := slices.ContainsFunc(w.in.items[k.item[j]].limits, func(l int) bool { return w.spare[l] < 0 })
+		exceeds := slices.ContainsFunc(w.in.items[k.item[j]].limits, func(l part) bool { return w.spare[l.limit] < 0 })
 		if exceeds && x > 0.5 && (best < 0 || x*k.value[j] > t.point[best]*k.value[best]) {
 			best = j
 		}
@@ -203,18 +203,19 @@ func (w *pricing) propagate() {
 			continue
 		}
 		for _, l := range w.in.items[k.item[j]].limits {
-			rest := float64(w.in.problem.Limits[l].PerMachine)
-			for _, c := range w.in.problem.Limits[l].Classes {
+			limit := &w.in.problem.Limits[l.limit]
+			rest := float64(limit.PerMachine)
+			for position, c := range limit.Classes {
 				for _, other := range w.in.byClass[c] {
 					if at := k.where[other]; at >= 0 {
-						rest -= t.lower[at]
+						rest -= t.lower[at] * float64(limit.weight(position))
 					}
 				}
 			}
-			for _, c := range w.in.problem.Limits[l].Classes {
+			for position, c := range limit.Classes {
 				for _, other := range w.in.byClass[c] {
 					if at := k.where[other]; at >= 0 {
-						t.upper[at] = math.Min(t.upper[at], t.lower[at]+rest)
+						t.upper[at] = math.Min(t.upper[at], t.lower[at]+math.Floor(rest/float64(limit.weight(position))))
 					}
 				}
 			}
