@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -26,61 +27,122 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/fault"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/ledger"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 )
 
 // account is VPSie's side of the world, whoever simulates it.
 type account interface {
+	books
+	mischief
 	// provider returns the way to it of a controller that has just been started, which has learned nothing yet.
 	provider() (cloudprovider.Provider, error)
 	// machines returns those that exist. Some have not joined yet.
 	machines(ctx context.Context) []memory.Machine
 	// addForeign adds a machine as a person does in VPSie's console, and returns its identifier.
 	addForeign(offering string) (id string, err error)
-	// mix lets faults strike by chance from now on.
-	mix(fault.Mix) error
+}
+
+type books interface {
 	Faults() fault.Report
 	Ledger() ledger.Report
 }
 
-// The delays of both accounts.
+type mischief interface {
+	// mix lets faults strike by chance from now on.
+	mix(fault.Mix) error
+	// cutOff has every call fail to reach VPSie; nil ends that.
+	cutOff(unreachable error)
+}
+
+// What takes time at both, and how long.
+var (
+	visible = memory.Range{Min: time.Second, Max: 30 * time.Second}
+	ip      = memory.Range{Max: 10 * time.Second}
+	boot    = memory.Range{Min: 5 * time.Second, Max: 40 * time.Second}
+)
+
 const (
 	deleteDelay = 8 * time.Second
 	setAside    = 2 * time.Minute
-
-	visibleMin, visibleMax = time.Second, 30 * time.Second
-	ipMax                  = 10 * time.Second
-	bootMin, bootMax       = 5 * time.Second, 40 * time.Second
 )
 
 // inMemory is the cloud in memory, which is its own provider and remembers over the controller's death what was set aside.
-type inMemory struct{ *memory.Cloud }
+type inMemory struct {
+	*memory.Cloud
+
+	unreachable error
+}
 
 func newInMemory(clock *testingclock.FakeClock, seed int64) (account, error) {
 	c, err := memory.New(memory.Options{
 		Clock: clock, Seed: seed, DeleteDelay: deleteDelay, SetAside: setAside,
-		VisibleDelay: memory.Range{Min: visibleMin, Max: visibleMax},
-		IPDelay:      memory.Range{Max: ipMax}, BootDelay: memory.Range{Min: bootMin, Max: bootMax},
+		VisibleDelay: visible, IPDelay: ip, BootDelay: boot,
 	})
-	return inMemory{c}, err
+	return &inMemory{Cloud: c}, err
 }
 
-func (a inMemory) provider() (cloudprovider.Provider, error) { return a.Cloud, nil }
+func (a *inMemory) provider() (cloudprovider.Provider, error) { return reached{a}, nil }
 
-func (a inMemory) machines(context.Context) []memory.Machine { return a.Machines() }
+func (a *inMemory) cutOff(unreachable error) { a.unreachable = unreachable }
 
-func (a inMemory) addForeign(offering string) (string, error) {
+func (a *inMemory) machines(context.Context) []memory.Machine { return a.Machines() }
+
+func (a *inMemory) addForeign(offering string) (string, error) {
 	m, err := a.AddForeign(offering)
 	return m.ID, err
 }
 
-func (a inMemory) mix(mix fault.Mix) error { return a.Mix(mix) }
+func (a *inMemory) mix(mix fault.Mix) error { return a.Mix(mix) }
+
+// reached is the cloud in memory as far as it can be reached.
+type reached struct{ *inMemory }
+
+func (r reached) reach() error {
+	if r.unreachable == nil {
+		return nil
+	}
+	return cloudprovider.Errorf(cloudprovider.TryLater, "Unreachable", "%w", r.unreachable)
+}
+
+func (r reached) Ready(ctx context.Context) error {
+	return cmp.Or(r.reach(), r.Cloud.Ready(ctx))
+}
+
+func (r reached) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
+	if err := r.reach(); err != nil {
+		return nil, err
+	}
+	return r.Cloud.Offerings(ctx)
+}
+
+func (r reached) Inventory(ctx context.Context) (cloudprovider.Inventory, error) {
+	if err := r.reach(); err != nil {
+		return cloudprovider.Inventory{}, err
+	}
+	return r.Cloud.Inventory(ctx)
+}
+
+func (r reached) Order(ctx context.Context, order cloudprovider.Order) error {
+	if err := r.reach(); err != nil {
+		return err
+	}
+	return r.Cloud.Order(ctx, order)
+}
+
+func (r reached) Release(ctx context.Context, id string) error {
+	if err := r.reach(); err != nil {
+		return err
+	}
+	return r.Cloud.Release(ctx, id)
+}
 
 // overHTTP is the simulated VPSie, to which each life of the controller has a client of its own: it logs in, finds its cluster and its
 // node groups, and meets every fault in the form in which VPSie sends it.
 type overHTTP struct {
 	*vpsiesim.Server
 
-	clock *testingclock.FakeClock
+	clock       *testingclock.FakeClock
+	unreachable error
 
 	mu     sync.Mutex
 	joined map[string]memory.Machine // by identifier
@@ -98,8 +160,7 @@ func newOverHTTP(clock *testingclock.FakeClock, seed int64) (account, error) {
 	a := &overHTTP{clock: clock, joined: map[string]memory.Machine{}, joins: map[string]int{}}
 	a.Server, err = vpsiesim.New(vpsiesim.Options{
 		Clock: clock, Seed: seed, ClientID: clientID, ClientSecret: clientSecret, Catalogue: catalogue, DeleteDelay: deleteDelay, Joiner: a,
-		VisibleDelay: vpsiesim.Range{Min: visibleMin, Max: visibleMax},
-		IPDelay:      vpsiesim.Range{Max: ipMax}, BootDelay: vpsiesim.Range{Min: bootMin, Max: bootMax},
+		VisibleDelay: vpsiesim.Range(visible), IPDelay: vpsiesim.Range(ip), BootDelay: vpsiesim.Range(boot),
 	})
 	return a, err
 }
@@ -107,7 +168,7 @@ func newOverHTTP(clock *testingclock.FakeClock, seed int64) (account, error) {
 func (a *overHTTP) provider() (cloudprovider.Provider, error) {
 	client, err := api.New(api.Options{
 		Credentials: api.Static(api.Credentials{ClientID: clientID, ClientSecret: clientSecret}),
-		BaseURL:     "http://127.0.0.1", Transport: inProcess{a.Handler()}, Clock: passing{a.clock},
+		BaseURL:     "http://127.0.0.1", Transport: inProcess{a}, Clock: passing{a.clock},
 		ReadAttempts: 1, // the time between two is not drawn from the seed
 		BreakerPause: 1, // it is not measured by the clock
 	})
@@ -157,6 +218,8 @@ func (a *overHTTP) mix(mix fault.Mix) error {
 	return mix.Validate()
 }
 
+func (a *overHTTP) cutOff(unreachable error) { a.unreachable = unreachable }
+
 // passing is a clock that lets the time pass that somebody waits for: there is nobody else to do so.
 type passing struct{ *testingclock.FakeClock }
 
@@ -167,17 +230,20 @@ func (p passing) NewTimer(d time.Duration) clock.Timer {
 	return timer
 }
 
-// inProcess carries requests to a handler without a network. A handler that aborts is a connection that breaks.
-type inProcess struct{ handler http.Handler }
+// inProcess carries requests to the simulated VPSie without a network. A handler that aborts is a connection that breaks.
+type inProcess struct{ account *overHTTP }
 
 // RoundTrip returns the handler's answer.
 func (t inProcess) RoundTrip(sent *http.Request) (response *http.Response, err error) {
+	if t.account.unreachable != nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: t.account.unreachable}
+	}
 	received := sent.Clone(sent.Context())
 	if received.Body == nil {
 		received.Body = http.NoBody
 	}
 	defer func() {
-		switch broke := recover(); broke { //nolint:errorlint // it is a panic's value
+		switch broke := recover(); broke {
 		case nil:
 		case http.ErrAbortHandler:
 			response, err = nil, io.ErrUnexpectedEOF
@@ -186,6 +252,6 @@ func (t inProcess) RoundTrip(sent *http.Request) (response *http.Response, err e
 		}
 	}()
 	recorder := httptest.NewRecorder()
-	t.handler.ServeHTTP(recorder, received)
+	t.account.Handler().ServeHTTP(recorder, received)
 	return recorder.Result(), nil
 }

@@ -85,19 +85,21 @@ func TestARunNotices(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			report, err := Run(t.Context(), Options{Runs: 1, Seed: 3, sabotage: tc.sabotage}, func(int) {})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if tc.counted(report) == 0 || !report.Failed() || len(report.Failures) == 0 {
-				t.Fatalf("%s: the run noticed nothing", &report)
-			}
-			said := ""
-			for _, failure := range report.Failures {
-				said += failure.Message
-			}
-			if !strings.Contains(said, tc.says) {
-				t.Errorf("said %q, want %q in it", said, tc.says)
+			for number := range 2 { // in memory, and over HTTP
+				report, err := Run(t.Context(), Options{Runs: 1, First: number, Seed: 3, sabotage: tc.sabotage}, func(int) {})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tc.counted(report) == 0 || !report.Failed() || len(report.Failures) == 0 {
+					t.Fatalf("%s: run %d noticed nothing", &report, number)
+				}
+				said := ""
+				for _, failure := range report.Failures {
+					said += failure.Message
+				}
+				if !strings.Contains(said, tc.says) {
+					t.Errorf("run %d said %q, want %q in it", number, said, tc.says)
+				}
 			}
 		})
 	}

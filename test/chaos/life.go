@@ -6,6 +6,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +55,7 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 		report.Stuck += len(stuck)
 		fail("%s after everything worked again, these are not as wanted:\n%s", settlesIn, strings.Join(stuck, "\n"))
 	}
+	w.match(&report, fail)
 	if stuck, err := w.settle(ctx, 0, endsIn, w.leftOver); err != nil {
 		return report, err
 	} else if len(stuck) > 0 {
@@ -181,6 +183,27 @@ func (w *world) asWanted() []string {
 	}
 	slices.Sort(wrong)
 	return wrong
+}
+
+// match compares VPSieNodes with VPSie's books while machines are wanted: each has a machine of its own that runs and was ordered here.
+func (w *world) match(report *Report, fail func(string, ...any)) {
+	runs := map[string]bool{}
+	books := w.account.Ledger()
+	for _, order := range slices.Concat(books.Owned(), books.Strays()) {
+		runs[order.Identifier] = order.Origin != ledger.Foreign
+	}
+	owner := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(w.truth.machines)) {
+		id := w.truth.machines[name].Status.InstanceID
+		if id == "" {
+			continue // it was reported as stuck
+		}
+		if other := owner[id]; other != "" || !runs[id] {
+			report.Stuck++
+			fail("machine %s of VPSieNode %s is not one that runs and was ordered for us, or also that of VPSieNode %q", id, name, other)
+		}
+		owner[id] = name
+	}
 }
 
 // leftOver lists VPSieNodes, and Nodes whose machine is gone.

@@ -137,21 +137,11 @@ func (p *process) client() client.Client {
 type cloud struct{ *process }
 
 func (c cloud) Order(ctx context.Context, order cloudprovider.Order) error {
-	return c.step(sendOrder, func() error {
-		if err := c.reach(); err != nil {
-			return err
-		}
-		return c.w.sendOrder(ctx, order)
-	})
+	return c.step(sendOrder, func() error { return c.w.sendOrder(ctx, order) })
 }
 
 func (c cloud) Release(ctx context.Context, id string) error {
-	return c.step(sendRelease, func() error {
-		if err := c.reach(); err != nil {
-			return err
-		}
-		return c.w.sendRelease(ctx, id)
-	})
+	return c.step(sendRelease, func() error { return c.w.sendRelease(ctx, id) })
 }
 
 func (c cloud) Inventory(ctx context.Context) (cloudprovider.Inventory, error) {
@@ -168,13 +158,10 @@ func (c cloud) Offerings(ctx context.Context) ([]scheduling.Offering, error) {
 	return c.provider.Offerings(ctx)
 }
 
-// reach fails for a process that was killed, and while VPSie cannot be reached.
+// reach fails for a process that was killed.
 func (c cloud) reach() error {
 	if c.killed {
 		return errKilled
-	}
-	if c.w.outage != nil {
-		return c.w.outage()
 	}
 	return nil
 }

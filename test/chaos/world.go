@@ -53,8 +53,6 @@ type world struct {
 	// What a process asks VPSie for.
 	sendOrder   func(context.Context, cloudprovider.Order) error
 	sendRelease func(context.Context, string) error
-	// outage is what every call fails with while VPSie cannot be reached; nil while it can.
-	outage func() error
 }
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
