@@ -26,6 +26,7 @@ func TestReadsAreRepeatedChangesAreNot(t *testing.T) {
 		"a lost reply":                {lose(errReset), 4, true},
 		"a gateway's page":            {gateway, 4, true},
 		"status 500 with an envelope": {reply(500, `{"error":true,"message":"oops"}`), 4, true},
+		"status 500 in words of 401":  {reply(500, `{"error":true,"message":"Please authenticate"}`), 4, true},
 		"a web page with status 200":  {reply(200, "<html>"), 4, true},
 		"half an answer":              {reply(200, `{"error":false,"da`), 4, true},
 		"status 408":                  {reply(408, ""), 4, true},

@@ -137,8 +137,10 @@ func IsUnauthorized(err error) bool {
 	return errors.As(err, &e) && e.unauthorized()
 }
 
+// unauthorized leaves out status 5xx, whatever the words: such a request is sent once more, and a change that got as far as to fail may
+// have happened.
 func (e *APIError) unauthorized() bool {
-	return e.StatusCode == http.StatusUnauthorized || e.Message == "Please authenticate"
+	return e.StatusCode == http.StatusUnauthorized || e.Message == "Please authenticate" && e.StatusCode < http.StatusInternalServerError
 }
 
 // IsAmbiguous says whether a change may have happened although there is an error.
