@@ -22,6 +22,7 @@ const (
 	ReasonCanceled              = "Canceled"
 	ReasonClusterLocked         = "ClusterLocked"
 	ReasonClusterNotFound       = "ClusterNotFound"
+	ReasonCredentialsMissing    = "CredentialsMissing"
 	ReasonCredentialsUnreadable = "CredentialsUnreadable"
 	ReasonDatacenterNotFound    = "DatacenterNotFound"
 	ReasonForbidden             = "Forbidden"
@@ -59,11 +60,16 @@ type rule struct {
 func rules(secret string) []rule {
 	adviseSecret := "check the token, or client id and secret, in the Secret " + secret
 	adviseURL := "check the key url of the Secret " + secret
+	namespace, name, _ := strings.Cut(secret, "/")
+	adviseCreate := fmt.Sprintf("create it: kubectl -n %s create secret generic %s --from-literal=token=<VPSie API token>", namespace, name)
+	adviseReading := "check that the Kubernetes API server answers and that the controller may read this Secret"
 	return []rule{
 		{cloudprovider.GiveUp, ReasonInvalidRequest, is(api.ErrInvalidRequest), ""},
 		{cloudprovider.LookFirst, ReasonReplyLost, api.IsAmbiguous, ""},
+		{cloudprovider.TryLater, ReasonCanceled, canceled, ""},
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, is(api.ErrUnusableCredentials), adviseSecret},
-		{cloudprovider.TryLater, ReasonCredentialsUnreadable, as[*api.CredentialsError], ""},
+		{cloudprovider.TryLater, ReasonCredentialsMissing, as[*secretMissingError], adviseCreate},
+		{cloudprovider.TryLater, ReasonCredentialsUnreadable, as[*api.CredentialsError], adviseReading},
 		{cloudprovider.TryLater, ReasonBreakerOpen, is(api.ErrBreakerOpen), ""},
 		{cloudprovider.TryLater, ReasonRateLimited, api.IsRateLimited, ""},
 		{cloudprovider.GiveUp, ReasonUnauthorized, api.IsUnauthorized, adviseSecret},
@@ -91,7 +97,6 @@ func rules(secret string) []rule {
 		{cloudprovider.TryElsewhere, ReasonOfferingRefused, says("please select the right package", "size not found"), ""},
 		{cloudprovider.TryLater, ReasonClusterLocked, says("is locked", "cluster locked"), ""},
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, says("you entered the wrong password"), adviseSecret},
-		{cloudprovider.TryLater, ReasonCanceled, canceled, ""},
 		{cloudprovider.LookFirst, ReasonNotFound, all(of(api.DeleteWorker), api.IsNotFound), ""},
 		{cloudprovider.GiveUp, ReasonClusterNotFound, is(api.ErrAbsent), "check the cluster ID"},
 		{cloudprovider.GiveUp, ReasonClusterNotFound, says("cluster not found"), "check the cluster ID"},

@@ -42,6 +42,8 @@ func TestReactions(t *testing.T) {
 		"a request that makes no sense":            {fmt.Errorf("addWorker: %w: cluster", api.ErrInvalidRequest), "GiveUp InvalidRequest"},
 		"credentials that cannot be sent":          {&api.CredentialsError{Err: fmt.Errorf("%w: no token", api.ErrUnusableCredentials)}, "GiveUp InvalidCredentials"},
 		"a Secret that could not be read":          {&api.CredentialsError{Err: io.EOF}, "TryLater CredentialsUnreadable"},
+		"a Secret that is not there":               {&api.CredentialsError{Err: &secretMissingError{SecretName}}, "TryLater CredentialsMissing"},
+		"a Secret whose reader left":               {&api.CredentialsError{Err: context.Canceled}, "TryLater Canceled"},
 		"a Secret that is wrong":                   {&api.CredentialsError{Err: wrongSecret()}, "GiveUp InvalidCredentials"},
 		"an open breaker":                          {fmt.Errorf("addWorker: %w", api.ErrBreakerOpen), "TryLater BreakerOpen"},
 		"a pause that VPSie asked for":             {fmt.Errorf("addWorker: %w", api.ErrThrottled), "TryLater RateLimited"},
