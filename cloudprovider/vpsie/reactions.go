@@ -60,6 +60,7 @@ type rule struct {
 func rules(secret string) []rule {
 	adviseSecret := "check the token, or client id and secret, in the Secret " + secret
 	adviseURL := "check the key url of the Secret " + secret
+	adviseReach := fmt.Sprintf("check the key url of the Secret %s (left out: %s), and that the controller's pod can reach that host", secret, api.DefaultBaseURL)
 	namespace, name, _ := strings.Cut(secret, "/")
 	adviseCreate := fmt.Sprintf("create it: kubectl -n %s create secret generic %s --from-literal=token=<VPSie API token>", namespace, name)
 	adviseReading := "check that the Kubernetes API server answers and that the controller may read this Secret"
@@ -70,7 +71,7 @@ func rules(secret string) []rule {
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, is(api.ErrUnusableCredentials), adviseSecret},
 		{cloudprovider.TryLater, ReasonCredentialsMissing, as[*secretMissingError], adviseCreate},
 		{cloudprovider.TryLater, ReasonCredentialsUnreadable, as[*api.CredentialsError], adviseReading},
-		{cloudprovider.TryLater, ReasonBreakerOpen, is(api.ErrBreakerOpen), ""},
+		{cloudprovider.TryLater, ReasonBreakerOpen, is(api.ErrBreakerOpen), adviseReach},
 		{cloudprovider.TryLater, ReasonRateLimited, api.IsRateLimited, ""},
 		{cloudprovider.GiveUp, ReasonUnauthorized, api.IsUnauthorized, adviseSecret},
 		{cloudprovider.GiveUp, ReasonUnauthorized, exchangeRefused, adviseSecret},
@@ -106,7 +107,7 @@ func rules(secret string) []rule {
 		{cloudprovider.TryLater, ReasonServerError, statusBetween(500, 599), ""},
 		{cloudprovider.TryLater, ReasonServerError, status(http.StatusRequestTimeout), ""},
 		{cloudprovider.TryLater, ReasonMalformed, as[*api.MalformedError], ""},
-		{cloudprovider.TryLater, ReasonUnreachable, as[*api.TransportError], ""},
+		{cloudprovider.TryLater, ReasonUnreachable, as[*api.TransportError], adviseReach},
 		{cloudprovider.TryLater, ReasonUnrecognised, func(error) bool { return true }, ""},
 	}
 }

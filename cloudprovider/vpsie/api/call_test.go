@@ -106,6 +106,33 @@ func TestAnOrderWaitingForItsTurnThatIsCanceledWasNotSent(t *testing.T) {
 	})
 }
 
+// TestAMissingAnswerNamesTheHost: a timeout says nothing of where it happened, and the address may come from the Secret.
+func TestAMissingAnswerNamesTheHost(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	host := func(server *httptest.Server) string { return strings.TrimPrefix(server.URL, "http://") }
+	for name, test := range map[string]struct {
+		option, secret string // URLs
+		want           string
+	}{
+		"that is configured and does not answer": {silent.URL, "", "listClusters: no answer from VPSie at " + host(silent) + ": context deadline exceeded"},
+		"of the Secret, which goes first":        {gone.URL, silent.URL, "listClusters: no answer from VPSie at " + host(silent) + ": context deadline exceeded"},
+		"that refuses connections":               {gone.URL, "", "listClusters: no answer from VPSie at " + host(gone) + ": dial tcp " + host(gone) + ": connect: connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newClient(t, nil, func(o *Options) {
+				o.BaseURL, o.Timeout, o.ReadAttempts = test.option, 50*time.Millisecond, 1
+				o.Credentials = Static(Credentials{Token: "s3cret-token", URL: test.secret})
+			}).Clusters(t.Context())
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
 // The cases below need a real connection: what net/http does with a broken one is the point.
 func TestRealConnections(t *testing.T) {
 	orderFrom := func(t *testing.T, handler http.HandlerFunc, change func(*Options)) (sent int, err error) {

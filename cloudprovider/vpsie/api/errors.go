@@ -73,14 +73,15 @@ func requestSuffix(id string) string {
 
 // TransportError is a request without an answer.
 type TransportError struct {
-	Op  Endpoint
-	Err error
+	Op   Endpoint
+	Host string // that was asked, with its port where it has one
+	Err  error
 	// Unsent says that nothing of the request left this machine.
 	Unsent bool
 }
 
 func (e *TransportError) Error() string {
-	return fmt.Sprintf("%s: no answer from VPSie: %v", e.Op, e.Err)
+	return fmt.Sprintf("%s: no answer from VPSie at %s: %v", e.Op, e.Host, e.Err)
 }
 
 // Unwrap returns the cause.

@@ -198,7 +198,7 @@ func TestBreaker(t *testing.T) {
 			}
 			_, err := client.Clusters(t.Context())
 			var lost *TransportError
-			if err == nil || !strings.Contains(err.Error(), "the last failure: listClusters: no answer from VPSie: ") || errors.As(err, &lost) {
+			if err == nil || !strings.Contains(err.Error(), "the last failure: listClusters: no answer from VPSie at vpsie.example: ") || errors.As(err, &lost) {
 				t.Errorf("got %v (%T)", err, err)
 			}
 		})
