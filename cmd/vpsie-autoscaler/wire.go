@@ -150,7 +150,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	if _, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watching %T: %w", &corev1.Secret{}, err)
 	}
-	cluster := state.New(mgr.GetClient(), realClock)
+	cluster := state.NewMeasured(mgr.GetClient(), realClock, registry)
 	if err := cluster.Follow(ctx, mgr.GetCache()); err != nil {
 		return err
 	}
