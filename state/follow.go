@@ -51,7 +51,7 @@ func (c *Cluster) Follow(ctx context.Context, informers Informers) error {
 // followed is one kind that is followed.
 type followed struct {
 	synced  toolscache.InformerSynced
-	refresh func(*listed, time.Time)
+	refresh func(*listed, time.Time) way
 }
 
 func follow[T object](informer Informer, items func(*listed) *[]T) (*followed, error) {
@@ -59,7 +59,11 @@ func follow[T object](informer Informer, items func(*listed) *[]T) (*followed, e
 	if err != nil {
 		return nil, err
 	}
-	return &followed{synced: informer.HasSynced, refresh: func(l *listed, now time.Time) { *items(l) = s.refresh(now) }}, nil
+	refresh := func(l *listed, now time.Time) way {
+		*items(l) = s.refresh(now)
+		return s.way
+	}
+	return &followed{synced: informer.HasSynced, refresh: refresh}, nil
 }
 
 // follower makes Pictures, each from the last.
@@ -91,27 +95,26 @@ func (f *follower) follow(ctx context.Context, informers Informers, kind kind) e
 	return nil
 }
 
-func (f *follower) picture(ctx context.Context) (*Picture, error) {
-	if err := f.await(ctx); err != nil {
-		return nil, err
-	}
+func (f *follower) picture() (*Picture, way, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now, next := f.clock.Now(), &listed{}
+	now, next, made := f.clock.Now(), &listed{}, byEvents
 	for _, kind := range f.kinds {
-		kind.refresh(next, now)
+		if kind.refresh(next, now) == byComparison {
+			made = byComparison
+		}
 	}
 	f.advance(next)
 	objects := next.Objects
 	objects.Nodes, objects.VirtualNodes, objects.Pods = f.nodes, f.virtual, f.pods
 	snap, err := f.series.Next(objects)
 	if err != nil {
-		return nil, fmt.Errorf("building the snapshot: %w", err)
+		return nil, made, fmt.Errorf("building the snapshot: %w", err)
 	}
 	return &Picture{
 		TakenAt: now, Snapshot: snap, NodeGroups: slices.Clone(next.nodeGroups), Disruptions: slices.Clone(next.disruptions),
 		Machines: slices.Clone(f.fleet.machines), Pending: slices.Clone(f.pending), PodDisruptionBudgets: slices.Clone(next.PodDisruptionBudgets),
-	}, nil
+	}, made, nil
 }
 
 // await waits until the informers have everything that was there when they started.

@@ -40,6 +40,7 @@ type source[T object] struct {
 	known    map[T]struct{} // of list
 	agreed   string         // the store's resource version when list was compared with it
 	compared time.Time
+	way      way // of the last refresh
 }
 
 func newSource[T object](informer Informer) (*source[T], error) {
@@ -88,9 +89,10 @@ func (s *source[T]) refresh(now time.Time) []T {
 	complete := version != "" && (version == heard || version == s.agreed)
 	if complete && !many && now.Sub(s.compared) < compareEvery {
 		s.apply(s.changed(marked))
+		s.way = byEvents
 	} else {
 		s.apply(s.differing())
-		s.agreed, s.compared = version, now
+		s.agreed, s.compared, s.way = version, now, byComparison
 	}
 	return s.list
 }

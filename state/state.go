@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -33,11 +34,17 @@ type Cluster struct {
 	clock    clock.PassiveClock
 	follower *follower // nil: every Picture reads everything
 	whole    bool      // with the Optional kinds
+	metrics  *metrics
 }
 
 // New returns a Cluster that reads everything from reader for each Picture. Follow makes later ones cheaper.
 func New(reader client.Reader, clock clock.PassiveClock) *Cluster {
-	return &Cluster{reader: reader, clock: clock}
+	return NewMeasured(reader, clock, prometheus.NewRegistry())
+}
+
+// NewMeasured returns the same with metrics.
+func NewMeasured(reader client.Reader, clock clock.PassiveClock, registerer prometheus.Registerer) *Cluster {
+	return &Cluster{reader: reader, clock: clock, metrics: newMetrics(registerer)}
 }
 
 // Machine is a VPSieNode with the Node it became and what is bound to that.
@@ -94,8 +101,31 @@ type Picture struct {
 // Snapshot returns a new Picture. It may be asked for by several goroutines.
 func (c *Cluster) Snapshot(ctx context.Context) (*Picture, error) {
 	if c.follower != nil {
-		return c.follower.picture(ctx)
+		if err := c.follower.await(ctx); err != nil {
+			c.metrics.failed()
+			return nil, err
+		}
 	}
+	started := c.clock.Now()
+	picture, way, err := c.picture(ctx)
+	if err != nil {
+		c.metrics.failed()
+		return nil, err
+	}
+	c.metrics.took(picture, way, c.clock.Since(started))
+	return picture, nil
+}
+
+func (c *Cluster) picture(ctx context.Context) (*Picture, way, error) {
+	if c.follower != nil {
+		return c.follower.picture()
+	}
+	picture, err := c.read(ctx)
+	return picture, byReading, err
+}
+
+// read makes a Picture of everything.
+func (c *Cluster) read(ctx context.Context) (*Picture, error) {
 	objects, err := c.list(ctx)
 	if err != nil {
 		return nil, err

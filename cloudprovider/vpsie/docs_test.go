@@ -34,3 +34,22 @@ func TestThePageOfVPSieIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAPersonHasToDoIsInTheTroubleshooting: whoever reads a reason in a condition looks it up there.
+func TestWhatAPersonHasToDoIsInTheTroubleshooting(t *testing.T) {
+	text, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := []string{ReasonAmbiguousCluster, ReasonAmbiguousDatacenter, ReasonClusterNotFound, ReasonDatacenterNotFound, ReasonServerError}
+	for _, r := range rules(SecretName) {
+		if r.advice != "" {
+			reasons = append(reasons, r.reason)
+		}
+	}
+	for _, reason := range reasons {
+		if !strings.Contains(string(text), "`"+reason+"`") {
+			t.Errorf("%s is not named", reason)
+		}
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
 )
 
 // TestNothingIsOnSaleWhileTheCredentialsAreRefused: prices are known for minutes, but what is planned on them cannot be bought.
@@ -71,6 +73,33 @@ func (w *world) refused(t *testing.T) float64 {
 	}
 	t.Fatal("the metric is missing")
 	return 0
+}
+
+// TestAVPSieThatIsNotReachableIsToldWithItsHostAndWhatToDo: this is what a NodeGroup shows, at first and once the breaker is open.
+func TestAVPSieThatIsNotReachableIsToldWithItsHostAndWhatToDo(t *testing.T) {
+	client, err := api.New(api.Options{
+		Credentials: api.Static(api.Credentials{Token: "s3cret-token", URL: "https://vpsie.example:8443"}),
+		Transport:   newScript(map[string][]string{clusters: {lost}}), ReadAttempts: 1, BreakerFailures: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := New(client, Options{Secret: "cloud/credentials"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		failure = "listClusters: no answer from VPSie at vpsie.example:8443: connection reset by peer"
+		advice  = "; check the key url of the Secret cloud/credentials (left out: https://api.vpsie.com), and that the controller's pod can reach that host"
+	)
+	for _, want := range []struct{ verdict, text string }{
+		{"TryLater Unreachable", "asking whether VPSie is ready: " + failure + advice},
+		{"TryLater BreakerOpen", "asking whether VPSie is ready: listClusters: " + api.ErrBreakerOpen.Error() + "; the last failure: " + failure + advice},
+	} {
+		if err := provider.Ready(t.Context()); verdict(err) != want.verdict || err.Error() != want.text {
+			t.Errorf("got  %s: %v\nwant %s: %s", verdict(err), err, want.verdict, want.text)
+		}
+	}
 }
 
 func TestAnOutageIsNotAskedAboutByEachPlan(t *testing.T) {

@@ -34,7 +34,7 @@ func newMetrics(registerer prometheus.Registerer, c *catalogue, lockedOut func()
 		}, func() float64 { return float64(c.countSetAside()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_cloudprovider_credentials_refused",
-			Help: "1 from a refusal of the credentials until VPSie takes them again, else 0; nothing is bought meanwhile.",
+			Help: "1 from a refusal of the credentials, or a Secret that is missing, wrong or unreadable, until VPSie takes them again, else 0; nothing is bought meanwhile.",
 		}, func() float64 {
 			if lockedOut() {
 				return 1

@@ -67,6 +67,14 @@ func TestOrder(t *testing.T) {
 		"a gateway's page is not repeated": {
 			answers: map[string][]string{addSlave: {badGateway, ok}}, offering: "3", want: "LookFirst ReplyLost", changes: []string{addSlave + "71"},
 		},
+		"words of a refusal with a status that refuses nothing are not repeated": {
+			answers: map[string][]string{addSlave: {`500 {"error":true,"message":"Worker nodes count exceeds the allowed limit"}`, ok}}, offering: "3",
+			want: "LookFirst ReplyLost", changes: []string{addSlave + "71"},
+		},
+		"refused credentials with a status that refuses nothing are not repeated": {
+			answers: map[string][]string{addSlave: {`502 {"error":true,"message":"Please authenticate"}`, ok}}, offering: "3",
+			want: "LookFirst ReplyLost", changes: []string{addSlave + "71"},
+		},
 		"data false is not success": {
 			answers: map[string][]string{addSlave: {`{"error":false,"data":false}`}}, offering: "3", want: "LookFirst ReplyLost", changes: []string{addSlave + "71"},
 		},

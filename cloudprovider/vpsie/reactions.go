@@ -22,6 +22,7 @@ const (
 	ReasonCanceled              = "Canceled"
 	ReasonClusterLocked         = "ClusterLocked"
 	ReasonClusterNotFound       = "ClusterNotFound"
+	ReasonCredentialsMissing    = "CredentialsMissing"
 	ReasonCredentialsUnreadable = "CredentialsUnreadable"
 	ReasonDatacenterNotFound    = "DatacenterNotFound"
 	ReasonForbidden             = "Forbidden"
@@ -53,22 +54,30 @@ type rule struct {
 	advice   string // for the user; empty where there is nothing to do
 }
 
-// rules are asked in order; the first that matches decides. What VPSie says in words comes before what the status says,
-// since it sends refusals with status 200 and with others. What may have bought something comes before all that says
-// "later". The advice names the Secret that holds the credentials.
+// rules are asked in order; the first that matches decides. What may have bought something comes before all words: a status 5xx may
+// carry the words of a refusal, from VPSie or from what stands before it, after the machine was bought. Words come before the rest of
+// the status, since VPSie sends refusals with status 200 and with others. The advice names the Secret that holds the credentials.
 func rules(secret string) []rule {
 	adviseSecret := "check the token, or client id and secret, in the Secret " + secret
 	adviseURL := "check the key url of the Secret " + secret
+	adviseReach := fmt.Sprintf("check the key url of the Secret %s (left out: %s), and that the controller's pod can reach that host", secret, api.DefaultBaseURL)
+	namespace, name, _ := strings.Cut(secret, "/")
+	adviseCreate := fmt.Sprintf("create it: kubectl -n %s create secret generic %s --from-literal=token=<VPSie API token>", namespace, name)
+	adviseReading := "check that the Kubernetes API server answers and that the controller may read this Secret"
 	return []rule{
 		{cloudprovider.GiveUp, ReasonInvalidRequest, is(api.ErrInvalidRequest), ""},
+		{cloudprovider.LookFirst, ReasonReplyLost, api.IsAmbiguous, ""},
+		{cloudprovider.TryLater, ReasonCanceled, canceled, ""},
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, is(api.ErrUnusableCredentials), adviseSecret},
-		{cloudprovider.TryLater, ReasonCredentialsUnreadable, as[*api.CredentialsError], ""},
-		{cloudprovider.TryLater, ReasonBreakerOpen, is(api.ErrBreakerOpen), ""},
+		{cloudprovider.TryLater, ReasonCredentialsMissing, as[*secretMissingError], adviseCreate},
+		{cloudprovider.TryLater, ReasonCredentialsUnreadable, as[*api.CredentialsError], adviseReading},
+		{cloudprovider.TryLater, ReasonBreakerOpen, is(api.ErrBreakerOpen), adviseReach},
 		{cloudprovider.TryLater, ReasonRateLimited, api.IsRateLimited, ""},
-		{cloudprovider.TryLater, ReasonRateLimited, says("too many requests", "rate limit"), ""},
 		{cloudprovider.GiveUp, ReasonUnauthorized, api.IsUnauthorized, adviseSecret},
 		{cloudprovider.GiveUp, ReasonUnauthorized, exchangeRefused, adviseSecret},
 		{cloudprovider.GiveUp, ReasonPaymentRequired, status(http.StatusPaymentRequired), "top up the VPSie account"},
+		{cloudprovider.LookFirst, ReasonReplyLost, all(ofChange, says("timeout", "timed out")), ""},
+		{cloudprovider.TryLater, ReasonRateLimited, says("too many requests", "rate limit"), ""},
 		{
 			cloudprovider.GiveUp, ReasonPaymentRequired,
 			says("insufficient balance", "insufficient funds", "insufficient credit", "account is suspended", "account suspended"),
@@ -89,9 +98,6 @@ func rules(secret string) []rule {
 		{cloudprovider.TryElsewhere, ReasonOfferingRefused, says("please select the right package", "size not found"), ""},
 		{cloudprovider.TryLater, ReasonClusterLocked, says("is locked", "cluster locked"), ""},
 		{cloudprovider.GiveUp, ReasonInvalidCredentials, says("you entered the wrong password"), adviseSecret},
-		{cloudprovider.LookFirst, ReasonReplyLost, all(ofChange, says("timeout", "timed out")), ""},
-		{cloudprovider.LookFirst, ReasonReplyLost, api.IsAmbiguous, ""},
-		{cloudprovider.TryLater, ReasonCanceled, canceled, ""},
 		{cloudprovider.LookFirst, ReasonNotFound, all(of(api.DeleteWorker), api.IsNotFound), ""},
 		{cloudprovider.GiveUp, ReasonClusterNotFound, is(api.ErrAbsent), "check the cluster ID"},
 		{cloudprovider.GiveUp, ReasonClusterNotFound, says("cluster not found"), "check the cluster ID"},
@@ -101,7 +107,7 @@ func rules(secret string) []rule {
 		{cloudprovider.TryLater, ReasonServerError, statusBetween(500, 599), ""},
 		{cloudprovider.TryLater, ReasonServerError, status(http.StatusRequestTimeout), ""},
 		{cloudprovider.TryLater, ReasonMalformed, as[*api.MalformedError], ""},
-		{cloudprovider.TryLater, ReasonUnreachable, as[*api.TransportError], ""},
+		{cloudprovider.TryLater, ReasonUnreachable, as[*api.TransportError], adviseReach},
 		{cloudprovider.TryLater, ReasonUnrecognised, func(error) bool { return true }, ""},
 	}
 }

@@ -27,6 +27,11 @@ func answered(op api.Endpoint, status int) error { return &api.APIError{Op: op, 
 
 func ambiguous(err error) error { return &api.AmbiguousError{Err: err} }
 
+// refused5xx is what the client makes of an order that got the words of a refusal and a status that refuses nothing.
+func refused5xx(message string) error {
+	return ambiguous(&api.APIError{Op: api.AddWorker, StatusCode: http.StatusInternalServerError, Message: message})
+}
+
 func TestReactions(t *testing.T) {
 	unreachable := &api.TransportError{Op: api.AddWorker, Err: io.EOF}
 	used := map[int]bool{}
@@ -37,6 +42,8 @@ func TestReactions(t *testing.T) {
 		"a request that makes no sense":            {fmt.Errorf("addWorker: %w: cluster", api.ErrInvalidRequest), "GiveUp InvalidRequest"},
 		"credentials that cannot be sent":          {&api.CredentialsError{Err: fmt.Errorf("%w: no token", api.ErrUnusableCredentials)}, "GiveUp InvalidCredentials"},
 		"a Secret that could not be read":          {&api.CredentialsError{Err: io.EOF}, "TryLater CredentialsUnreadable"},
+		"a Secret that is not there":               {&api.CredentialsError{Err: &secretMissingError{SecretName}}, "TryLater CredentialsMissing"},
+		"a Secret whose reader left":               {&api.CredentialsError{Err: context.Canceled}, "TryLater Canceled"},
 		"a Secret that is wrong":                   {&api.CredentialsError{Err: wrongSecret()}, "GiveUp InvalidCredentials"},
 		"an open breaker":                          {fmt.Errorf("addWorker: %w", api.ErrBreakerOpen), "TryLater BreakerOpen"},
 		"a pause that VPSie asked for":             {fmt.Errorf("addWorker: %w", api.ErrThrottled), "TryLater RateLimited"},
@@ -55,7 +62,16 @@ func TestReactions(t *testing.T) {
 		"maximum number of":                        {says200(api.AddWorker, "Maximum number of nodes"), "GiveUp QuotaExceeded"},
 		"limit reached":                            {says200(api.AddWorker, "node limit reached"), "GiveUp QuotaExceeded"},
 		"subscription does not allow":              {says200(api.AddWorker, "Subscription does not allow more"), "GiveUp QuotaExceeded"},
-		"the worker limit with status 500":         {ambiguous(&api.APIError{Op: api.AddWorker, StatusCode: 500, Message: "Worker nodes count exceeds the allowed limit"}), "GiveUp QuotaExceeded"},
+		"the worker limit with status 500":         {refused5xx("Worker nodes count exceeds the allowed limit"), "LookFirst ReplyLost"},
+		"limit reached with status 500":            {refused5xx("node limit reached"), "LookFirst ReplyLost"},
+		"maximum number of with status 500":        {refused5xx("Maximum number of connections"), "LookFirst ReplyLost"},
+		"a rate limit in words with status 500":    {refused5xx("Rate limit reached"), "LookFirst ReplyLost"},
+		"no stock with status 500":                 {refused5xx("not enough resources"), "LookFirst ReplyLost"},
+		"no money in words with status 500":        {refused5xx("Insufficient balance"), "LookFirst ReplyLost"},
+		"a locked cluster with status 500":         {refused5xx("Cluster is locked"), "LookFirst ReplyLost"},
+		"Please authenticate with status 500":      {refused5xx("Please authenticate"), "LookFirst ReplyLost"},
+		"a rate limit that timed out":              {says200(api.AddWorker, "Rate limit backend timed out"), "LookFirst ReplyLost"},
+		"a session that timed out":                 {&api.APIError{Op: api.AddWorker, StatusCode: 401, Message: "Session timed out"}, "GiveUp Unauthorized"},
 		"a second group of a size":                 {says200(api.CreateNodeGroup, "Group GRP-Advanced-c745 has same selected Size, please select another size"), "TryLater SameSize"},
 		"no stock":                                 {says200(api.AddWorker, "Selected size is out of stock in this datacenter"), "TryElsewhere OutOfStock"},
 		"a package that does not fit":              {says200(api.AddWorker, "Please select the right package for this OS"), "TryElsewhere OfferingRefused"},

@@ -4,11 +4,14 @@
 package vpsie
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"unicode"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
@@ -24,6 +27,26 @@ const (
 	KeyClientSecret = "clientSecret"
 	KeyURL          = "url"
 )
+
+// Source reads the credentials from the Secret of that namespace/name, of which read returns the data. What to do
+// where there are none to send is decided by the rules, as for every other error.
+func Source(secret string, read func(context.Context) (map[string][]byte, error)) api.Source {
+	return func(ctx context.Context) (api.Credentials, error) {
+		data, err := read(ctx)
+		switch {
+		case apierrors.IsNotFound(err):
+			return api.Credentials{}, &secretMissingError{secret}
+		case err != nil:
+			return api.Credentials{}, fmt.Errorf("the Secret %s could not be read: %w", secret, err)
+		}
+		return CredentialsFrom(secret, data)
+	}
+}
+
+// secretMissingError says that there is no such Secret: somebody has not made it yet, or deleted it to make it anew.
+type secretMissingError struct{ secret string }
+
+func (e *secretMissingError) Error() string { return fmt.Sprintf("the Secret %s is missing", e.secret) }
 
 // CredentialsFrom reads the data of the Secret of that namespace/name. What is wrong comes back as one sentence that says how to fix it, with
 // the reaction GiveUp; a value is never quoted, but for the URL.

@@ -4,8 +4,15 @@
 package vpsie
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsie/api"
 )
@@ -70,5 +77,75 @@ func TestCredentialsFrom(t *testing.T) {
 				t.Errorf("got %s: %v", verdict(err), err)
 			}
 		})
+	}
+}
+
+// TestASecretThatIsMadeAnewFailsNoOrder deletes the Secret, and then has it not readable: orders wait meanwhile, nothing is planned and
+// nothing is sent, and the next order after it is there again goes through.
+func TestASecretThatIsMadeAnewFailsNoOrder(t *testing.T) {
+	data, err := map[string][]byte{KeyToken: []byte("t")}, error(nil)
+	w := &world{script: newScript(nil), clock: clocktesting.NewFakeClock(epoch), registry: prometheus.NewPedanticRegistry()}
+	client, failed := api.New(api.Options{
+		Credentials: Source("cloud/credentials", func(context.Context) (map[string][]byte, error) { return data, err }),
+		Transport:   w.script, Clock: w.clock, RequestsPerMinute: 60_000,
+	})
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	if w.Provider, failed = New(client, Options{Clock: w.clock, Registerer: w.registry, Secret: "cloud/credentials"}); failed != nil {
+		t.Fatal(failed)
+	}
+	if err := w.buy(t, "3"); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		err           error
+		verdict, text string
+	}{
+		{
+			apierrors.NewNotFound(corev1.Resource("secrets"), "credentials"), "TryLater CredentialsMissing",
+			"reading VPSie's credentials: the Secret cloud/credentials is missing; " +
+				"create it: kubectl -n cloud create secret generic credentials --from-literal=token=<VPSie API token>",
+		},
+		{
+			errors.New("connection refused"), "TryLater CredentialsUnreadable",
+			"reading VPSie's credentials: the Secret cloud/credentials could not be read: connection refused; " +
+				"check that the Kubernetes API server answers and that the controller may read this Secret",
+		},
+	} {
+		err = step.err
+		sent := len(w.requests())
+		order := w.buy(t, "3")
+		if verdict(order) != step.verdict || !strings.HasSuffix(order.Error(), step.text) {
+			t.Errorf("the order ended in %s: %v\nwant %s: %s", verdict(order), order, step.verdict, step.text)
+		}
+		if got := w.refused(t); got != 1 {
+			t.Errorf("%s: the metric is %v", step.verdict, got)
+		}
+		if _, offers := w.Offerings(t.Context()); verdict(offers) != step.verdict {
+			t.Errorf("the offerings are %q, want %q", verdict(offers), step.verdict)
+		}
+		if got := len(w.requests()) - sent; got != 0 {
+			t.Errorf("%s: %d requests were sent without credentials", step.verdict, got)
+		}
+		err = nil
+		if _, offers := w.Offerings(t.Context()); offers != nil {
+			t.Errorf("with the Secret there again: %v", offers)
+		}
+		if got := w.refused(t); got != 0 {
+			t.Errorf("with the Secret there again the metric is %v", got)
+		}
+		if order := w.buy(t, "3"); order != nil {
+			t.Errorf("with the Secret there again: %v", order)
+		}
+	}
+}
+
+// TestACallerThatLeavesWhileTheSecretIsReadLocksNobodyOut: its context says nothing of the Secret.
+func TestACallerThatLeavesWhileTheSecretIsReadLocksNobodyOut(t *testing.T) {
+	w := newWorld(t, nil)
+	err := w.explain("asking", &api.CredentialsError{Err: context.Canceled})
+	if verdict(err) != "TryLater Canceled" || w.refused(t) != 0 {
+		t.Errorf("got %s, and the metric is %v", verdict(err), w.refused(t))
 	}
 }

@@ -62,7 +62,7 @@ type Provider struct {
 
 	mu         sync.Mutex
 	readyUntil time.Time // guarded by mu
-	lockedOut  bool      // guarded by mu: VPSie refused the credentials, and has taken none since
+	lockedOut  bool      // guarded by mu: there were no credentials that VPSie takes, and it has taken none since
 	look       look      // guarded by mu
 }
 
@@ -119,10 +119,10 @@ func (p *Provider) letIn() {
 	p.lockedOut = false
 }
 
-// lockOut remembers that the credentials were refused, until they are taken.
+// lockOut remembers that the credentials were refused, or that there were none, until they are taken.
 func (p *Provider) lockOut(reason string) {
 	switch reason {
-	case ReasonUnauthorized, ReasonInvalidCredentials:
+	case ReasonUnauthorized, ReasonInvalidCredentials, ReasonCredentialsMissing, ReasonCredentialsUnreadable:
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.lockedOut = true

@@ -9,7 +9,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -37,16 +36,9 @@ func newCloud(reader client.Reader, c *config, registerer prometheus.Registerer,
 }
 
 func credentials(reader client.Reader, key client.ObjectKey) api.Source {
-	return func(ctx context.Context) (api.Credentials, error) {
+	return vpsie.Source(key.String(), func(ctx context.Context) (map[string][]byte, error) {
 		secret := &corev1.Secret{}
 		err := reader.Get(ctx, key, secret)
-		if apierrors.IsNotFound(err) {
-			return api.Credentials{}, cloudprovider.Errorf(cloudprovider.GiveUp, "CredentialsMissing",
-				"Secret %q is missing; create it: kubectl -n %s create secret generic %s --from-literal=token=<VPSie API token>", key, key.Namespace, key.Name)
-		}
-		if err != nil {
-			return api.Credentials{}, cloudprovider.Errorf(cloudprovider.TryLater, "CredentialsUnread", "reading Secret %q: %w", key, err)
-		}
-		return vpsie.CredentialsFrom(key.String(), secret.Data)
-	}
+		return secret.Data, err
+	})
 }

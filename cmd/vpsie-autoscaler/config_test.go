@@ -196,6 +196,22 @@ func TestSchedulerConfig(t *testing.T) {
 	}
 }
 
+// TestEachFlagIsReadBeforeTheAPIServerIsAsked starts the controller with a wrong flag where no API server is: the flag is what is wrong.
+func TestEachFlagIsReadBeforeTheAPIServerIsAsked(t *testing.T) {
+	for flag, want := range map[string]string{
+		"--scheduler-config=/absent.yaml":      "--scheduler-config (VPSIE_AUTOSCALER_SCHEDULER_CONFIG): open /absent.yaml: no such file or directory",
+		"--scheduler-feature-gates=Flying=yes": "--scheduler-feature-gates (VPSIE_AUTOSCALER_SCHEDULER_FEATURE_GATES): ",
+		"--log-level=loud":                     `--log-level (VPSIE_AUTOSCALER_LOG_LEVEL): "loud" is none of info, debug, error`,
+		"--credentials-namespace=default":      "finding the cluster: run inside it, or name a kubeconfig with --kubeconfig or KUBECONFIG: ",
+	} {
+		cmd := command()
+		cmd.SetArgs([]string{flag, "--kubeconfig=" + filepath.Join(t.TempDir(), "absent")})
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", flag, err, want)
+		}
+	}
+}
+
 func TestVersionNamesCommitAndDate(t *testing.T) {
 	t.Setenv("VPSIE_AUTOSCALER_NONSENSE", "is the controller's business only")
 	var out bytes.Buffer

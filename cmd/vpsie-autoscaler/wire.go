@@ -47,6 +47,10 @@ func run(ctx context.Context, c *config) error {
 	logger := newLogger(c)
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger.WithName("client-go"))
+	scheduler, err := newScheduler(c) // a flag that cannot work is told of before an API server is asked for
+	if err != nil {
+		return err
+	}
 	restConfig, err := restConfig(c)
 	if err != nil {
 		return err
@@ -55,7 +59,7 @@ func run(ctx context.Context, c *config) error {
 	if err != nil {
 		return explainServer(err, c, restConfig.Host)
 	}
-	if err := wire(ctx, mgr, c, logger); err != nil {
+	if err := wire(ctx, mgr, c, scheduler, logger); err != nil {
 		return explainServer(err, c, restConfig.Host)
 	}
 	logger.Info("started", "version", version, "commit", commit, "buildDate", buildDate)
@@ -128,15 +132,11 @@ func cacheOptions(c *config) cache.Options {
 }
 
 // wire lists every part that acts, once.
-func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logger) error {
+func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simulate.Scheduler, logger logr.Logger) error {
 	realClock := clock.RealClock{}
 	registry := metrics.Registry               // the one that the manager serves
 	recorder := mgr.GetEventRecorder(reporter) // of what happened
 	notices, err := newNotices(mgr)            // of what holds now
-	if err != nil {
-		return err
-	}
-	scheduler, err := newScheduler(c)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, logger logr.Logge
 	if _, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watching %T: %w", &corev1.Secret{}, err)
 	}
-	cluster := state.New(mgr.GetClient(), realClock)
+	cluster := state.NewMeasured(mgr.GetClient(), realClock, registry)
 	if err := cluster.Follow(ctx, mgr.GetCache()); err != nil {
 		return err
 	}

@@ -46,6 +46,13 @@ func shop() cloud {
 	}}}
 }
 
+func twoShops() cloud {
+	c, other := shop(), shop().offerings[0]
+	other.Datacenter, other.Zone, other.Region = "ams", "ams", "ams"
+	c.offerings = append(c.offerings, other)
+	return c
+}
+
 func soldOut() cloud {
 	c := shop()
 	c.offerings[0].Available = false
@@ -88,7 +95,7 @@ func barred(name string) *v1alpha1.VPSieNode {
 	return vn
 }
 
-func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (client.Client, *v1alpha1.NodeGroup) {
+func newReconciler(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (*Reconciler, client.Client, *events.FakeRecorder) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -97,7 +104,13 @@ func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, object
 		}
 	}
 	kube := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.NodeGroup{}).WithObjects(objects...).Build()
-	r := New(kube, cloud, state.New(kube, clock.RealClock{}), events.NewFakeRecorder(100), Options{Registerer: registry})
+	recorder := events.NewFakeRecorder(100)
+	return New(kube, cloud, state.New(kube, clock.RealClock{}), recorder, Options{Registerer: registry}), kube, recorder
+}
+
+func reconciled(t *testing.T, cloud Cloud, registry *prometheus.Registry, objects ...client.Object) (client.Client, *v1alpha1.NodeGroup) {
+	t.Helper()
+	r, kube, _ := newReconciler(t, cloud, registry, objects...)
 	if _, err := r.Reconcile(context.Background(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "general"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +147,9 @@ func TestConditions(t *testing.T) {
 			want:   `False ClusterMismatch: spec.vpsie.clusterID: "nope" is not the cluster that machines are bought for, which is "c-1"; set it to that or leave it out`,
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.ClusterID = "nope" },
 		},
-		"an unknown datacenter is named": {
-			cloud: shop(), kind: v1alpha1.ConditionReady, want: "mars",
+		"an unknown datacenter is named, with those there are": {
+			cloud: twoShops(), kind: v1alpha1.ConditionReady,
+			want:   `False NoOffering: no offering meets the constraints: spec.vpsie.datacenter: "mars" is no datacenter with offerings; valid: ams, hel`,
 			change: func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Datacenter = "mars" },
 		},
 		"a pool at its limit says which": {
@@ -235,6 +249,37 @@ func TestConditions(t *testing.T) {
 				t.Errorf("condition is %q, want it to say %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestRefusedCredentialsAreAnEventOnce follows a token that VPSie refuses, then refuses otherwise, then takes.
+func TestRefusedCredentialsAreAnEventOnce(t *testing.T) {
+	refused := func(text string) cloud {
+		return cloud{ready: cloudprovider.Errorf(cloudprovider.GiveUp, "Unauthorized", "%s; check the token in the Secret kube-system/vpsie-secret", text)}
+	}
+	r, _, recorder := newReconciler(t, shop(), prometheus.NewRegistry(), group(nil))
+	for _, step := range []struct {
+		cloud Cloud
+		want  []string
+	}{
+		{shop(), nil},
+		{refused("401"), []string{"Warning NotReady Unauthorized: 401; check the token in the Secret kube-system/vpsie-secret"}},
+		{refused("401"), nil},
+		{refused("expired"), []string{"Warning NotReady Unauthorized: expired; check the token in the Secret kube-system/vpsie-secret"}},
+		{shop(), nil},
+		{refused("401"), []string{"Warning NotReady Unauthorized: 401; check the token in the Secret kube-system/vpsie-secret"}},
+	} {
+		r.cloud = step.cloud
+		if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "general"}}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for len(recorder.Events) > 0 {
+			got = append(got, <-recorder.Events)
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
 	}
 }
 

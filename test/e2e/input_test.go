@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -80,7 +81,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 
 	It("an unknown datacenter is named, with those there are", func(ctx SpecContext) {
 		Expect(kube.Create(ctx, nodeGroup("mars", func(ng *v1alpha1.NodeGroup) { ng.Spec.VPSie.Datacenter = "mars" }))).To(Succeed())
-		says(ctx, "mars", v1alpha1.ConditionReady, "False NoOffering", "mars")
+		says(ctx, "mars", v1alpha1.ConditionReady, "False NoOffering", `spec.vpsie.datacenter: "mars" is no datacenter with offerings; valid: Helsinki (`)
 	})
 
 	It("another cluster is named, with the one there is, and nothing is bought for it", func(ctx SpecContext) {
@@ -162,6 +163,7 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 			g.Expect(got).To(HavePrefix("False Unauthorized"))
 			g.Expect(got).To(ContainSubstring("vpsie-secret"))
 			g.Expect(got).NotTo(ContainSubstring("wrong token"))
+			g.Expect(notes(ctx, g, "NodeGroup", "general", "NotReady")).To(ContainSubstring("Unauthorized: "))
 		}).WithTimeout(soon).WithPolling(time.Second).Should(Succeed())
 		withSecret(ctx, func(s *corev1.Secret) { s.Data["token"] = []byte(sandbox.Info.VPSieToken) })
 		// The Secret itself wakes the controller: a NodeGroup that nobody touches is looked at once a minute.
@@ -180,6 +182,27 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		}).WithTimeout(soon).WithPolling(time.Second).Should(Succeed())
 	})
 
+	It("a Secret that is missing is named with the command that makes it, and one made anew works without a restart", func(ctx SpecContext) {
+		secret := &corev1.Secret{}
+		Expect(kube.Get(ctx, client.ObjectKey{Namespace: "kube-system", Name: "vpsie-secret"}, secret)).To(Succeed())
+		anew := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name, Labels: secret.Labels}, Type: secret.Type, Data: secret.Data}
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(client.IgnoreAlreadyExists(kube.Create(ctx, anew.DeepCopy()))).To(Succeed())
+		})
+		Expect(kube.Delete(ctx, secret)).To(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			touch(ctx, "general")
+			got := condition(ctx, g, "general", v1alpha1.ConditionCloudReady)
+			g.Expect(got).To(HavePrefix("False CredentialsMissing: "))
+			g.Expect(got).To(ContainSubstring("the Secret kube-system/vpsie-secret is missing; " +
+				"create it: kubectl -n kube-system create secret generic vpsie-secret --from-literal=token="))
+		}).WithTimeout(soon).WithPolling(time.Second).Should(Succeed())
+		Expect(kube.Create(ctx, anew.DeepCopy())).To(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(condition(ctx, g, "general", v1alpha1.ConditionReady)).To(HavePrefix("True Ready"))
+		}).WithTimeout(20 * time.Second).WithPolling(time.Second).Should(Succeed())
+	})
+
 	It("a VPSie that is not reachable is named, and the controller stays alive", func(ctx SpecContext) {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
@@ -189,7 +212,10 @@ var _ = Describe("bad input", Ordered, ContinueOnFailure, func() {
 		Eventually(ctx, func(g Gomega) {
 			touch(ctx, "general")
 			// After some failures in a row the breaker opens, and the first reason gives way to that.
-			g.Expect(condition(ctx, g, "general", v1alpha1.ConditionCloudReady)).To(MatchRegexp("^False (Unreachable|BreakerOpen): "))
+			got := condition(ctx, g, "general", v1alpha1.ConditionCloudReady)
+			g.Expect(got).To(MatchRegexp("^False (Unreachable|BreakerOpen): "))
+			g.Expect(got).To(And(ContainSubstring("no answer from VPSie at "+strings.TrimPrefix(nobody, "http://")),
+				ContainSubstring("check the key url of the Secret kube-system/vpsie-secret"), ContainSubstring("that the controller's pod can reach that host")))
 		}).WithTimeout(2 * soon).WithPolling(time.Second).Should(Succeed())
 		Expect(alive(ctx)).To(Equal(http.StatusOK))
 	})

@@ -26,6 +26,7 @@ func TestReadsAreRepeatedChangesAreNot(t *testing.T) {
 		"a lost reply":                {lose(errReset), 4, true},
 		"a gateway's page":            {gateway, 4, true},
 		"status 500 with an envelope": {reply(500, `{"error":true,"message":"oops"}`), 4, true},
+		"status 500 in words of 401":  {reply(500, `{"error":true,"message":"Please authenticate"}`), 4, true},
 		"a web page with status 200":  {reply(200, "<html>"), 4, true},
 		"half an answer":              {reply(200, `{"error":false,"da`), 4, true},
 		"status 408":                  {reply(408, ""), 4, true},
@@ -103,6 +104,33 @@ func TestAnOrderWaitingForItsTurnThatIsCanceledWasNotSent(t *testing.T) {
 			t.Errorf("got %v, %d requests", err, len(vpsie.requests()))
 		}
 	})
+}
+
+// TestAMissingAnswerNamesTheHost: a timeout says nothing of where it happened, and the address may come from the Secret.
+func TestAMissingAnswerNamesTheHost(t *testing.T) {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	host := func(server *httptest.Server) string { return strings.TrimPrefix(server.URL, "http://") }
+	for name, test := range map[string]struct {
+		option, secret string // URLs
+		want           string
+	}{
+		"that is configured and does not answer": {silent.URL, "", "listClusters: no answer from VPSie at " + host(silent) + ": context deadline exceeded"},
+		"of the Secret, which goes first":        {gone.URL, silent.URL, "listClusters: no answer from VPSie at " + host(silent) + ": context deadline exceeded"},
+		"that refuses connections":               {gone.URL, "", "listClusters: no answer from VPSie at " + host(gone) + ": dial tcp " + host(gone) + ": connect: connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newClient(t, nil, func(o *Options) {
+				o.BaseURL, o.Timeout, o.ReadAttempts = test.option, 50*time.Millisecond, 1
+				o.Credentials = Static(Credentials{Token: "s3cret-token", URL: test.secret})
+			}).Clusters(t.Context())
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
 }
 
 // The cases below need a real connection: what net/http does with a broken one is the point.

@@ -73,14 +73,15 @@ func requestSuffix(id string) string {
 
 // TransportError is a request without an answer.
 type TransportError struct {
-	Op  Endpoint
-	Err error
+	Op   Endpoint
+	Host string // that was asked, with its port where it has one
+	Err  error
 	// Unsent says that nothing of the request left this machine.
 	Unsent bool
 }
 
 func (e *TransportError) Error() string {
-	return fmt.Sprintf("%s: no answer from VPSie: %v", e.Op, e.Err)
+	return fmt.Sprintf("%s: no answer from VPSie at %s: %v", e.Op, e.Host, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -137,8 +138,10 @@ func IsUnauthorized(err error) bool {
 	return errors.As(err, &e) && e.unauthorized()
 }
 
+// unauthorized leaves out status 5xx, whatever the words: such a request is sent once more, and a change that got as far as to fail may
+// have happened.
 func (e *APIError) unauthorized() bool {
-	return e.StatusCode == http.StatusUnauthorized || e.Message == "Please authenticate"
+	return e.StatusCode == http.StatusUnauthorized || e.Message == "Please authenticate" && e.StatusCode < http.StatusInternalServerError
 }
 
 // IsAmbiguous says whether a change may have happened although there is an error.

@@ -34,24 +34,43 @@ func newLimiter(clk clock.Clock, perMinute int) *limiter {
 	return &limiter{clock: clk, rate: rate.NewLimiter(perSecond, burst)}
 }
 
-// wait returns when the next request may be sent, and how long that took.
+// wait returns when the next request may be sent, and how long that took. VPSie may ask for a pause while a request waits for its turn:
+// then the pause comes first, and the turn after it is another.
 func (l *limiter) wait(ctx context.Context) (time.Duration, error) {
 	started := l.clock.Now()
-	for pause := l.pause(started); pause > 0; pause = l.pause(l.clock.Now()) {
-		if pause > maxPause {
-			return l.clock.Since(started), ErrThrottled
-		}
-		if err := sleep(ctx, l.clock, pause); err != nil {
+	for {
+		if err := l.waitOutPause(ctx); err != nil {
 			return l.clock.Since(started), err
 		}
+		if err := l.waitForTurn(ctx); err != nil {
+			return l.clock.Since(started), err
+		}
+		if now := l.clock.Now(); l.pause(now) <= 0 {
+			return now.Sub(started), nil
+		}
 	}
+}
+
+func (l *limiter) waitOutPause(ctx context.Context) error {
+	for pause := l.pause(l.clock.Now()); pause > 0; pause = l.pause(l.clock.Now()) {
+		if pause > maxPause {
+			return ErrThrottled
+		}
+		if err := sleep(ctx, l.clock, pause); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *limiter) waitForTurn(ctx context.Context) error {
 	now := l.clock.Now()
 	turn := l.rate.ReserveN(now, 1)
 	err := sleep(ctx, l.clock, turn.DelayFrom(now))
 	if err != nil {
 		turn.CancelAt(l.clock.Now())
 	}
-	return l.clock.Since(started), err
+	return err
 }
 
 func (l *limiter) pause(now time.Time) time.Duration {

@@ -5,6 +5,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -112,6 +113,57 @@ func TestRetryAfterIsKept(t *testing.T) {
 	})
 }
 
+// TestAPauseHoldsWhatIsQueuedAlready has many orders wait for their turns when VPSie asks for a pause.
+func TestAPauseHoldsWhatIsQueuedAlready(t *testing.T) {
+	const perMinute, orders = 60, 30
+	for name, test := range map[string]struct {
+		pause time.Duration
+		sent  int // in the end
+	}{
+		"a short pause is waited out, and no turn is taken twice": {20 * time.Second, orders},
+		"a long pause ends their waiting":                         {5 * time.Minute, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var sent []time.Time
+				vpsie := newCloud(func(w http.ResponseWriter, r *http.Request) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if sent = append(sent, time.Now()); len(sent) == 5 {
+						return reply(429, "", "Retry-After", fmt.Sprint(int(test.pause.Seconds())))(w, r)
+					}
+					return accepted(w, r)
+				})
+				client := newClient(t, vpsie, func(o *Options) { o.RequestsPerMinute = perMinute })
+				throttled := 0
+				var calls sync.WaitGroup
+				for range orders {
+					calls.Go(func() {
+						if err := client.AddWorker(t.Context(), "k", 1, "vn"); errors.Is(err, ErrThrottled) {
+							mu.Lock()
+							defer mu.Unlock()
+							throttled++
+						}
+					})
+				}
+				calls.Wait()
+				if len(sent) != test.sent || throttled != orders-test.sent {
+					t.Fatalf("%d orders were sent and %d failed for the pause, want %d sent", len(sent), throttled, test.sent)
+				}
+				for i, at := range sent[5:] {
+					if waited := at.Sub(sent[4]); waited < test.pause {
+						t.Errorf("order %d was sent %v after VPSie asked for a pause of %v", i+5, waited, test.pause)
+					}
+				}
+				if rest := len(sent) - 5; rest > 0 && sent[len(sent)-1].Sub(sent[5]) < time.Duration(rest-5)*time.Second {
+					t.Errorf("%d orders were sent in the %v after the pause", rest, sent[len(sent)-1].Sub(sent[5]))
+				}
+			})
+		})
+	}
+}
+
 func TestBreaker(t *testing.T) {
 	once := func(o *Options) { o.ReadAttempts = 1 }
 	for name, test := range map[string]struct {
@@ -146,7 +198,7 @@ func TestBreaker(t *testing.T) {
 			}
 			_, err := client.Clusters(t.Context())
 			var lost *TransportError
-			if err == nil || !strings.Contains(err.Error(), "the last failure: listClusters: no answer from VPSie: ") || errors.As(err, &lost) {
+			if err == nil || !strings.Contains(err.Error(), "the last failure: listClusters: no answer from VPSie at vpsie.example: ") || errors.As(err, &lost) {
 				t.Errorf("got %v (%T)", err, err)
 			}
 		})

@@ -71,6 +71,25 @@ func TestARotationCostsNoCallInFlight(t *testing.T) {
 	}
 }
 
+// TestWordsOfARefusalDoNotRepeatAnOrderThatFailed: whoever answers 5xx may have bought the machine, whatever it says of the credentials.
+func TestWordsOfARefusalDoNotRepeatAnOrderThatFailed(t *testing.T) {
+	for status, want := range map[int]int{400: 2, 500: 1, 503: 1} {
+		x := &tokens{lifetime: time.Hour, shape: shapeToken}
+		orders := 0
+		vpsie := newCloud(func(w http.ResponseWriter, r *http.Request) error {
+			if strings.HasSuffix(r.URL.Path, "/auth/from/api") {
+				return x.answer(w, r)
+			}
+			orders++
+			return reply(status, `{"error":true,"message":"Please authenticate"}`)(w, r)
+		})
+		err := newClient(t, vpsie, withSecret).AddWorker(t.Context(), "k", 1, "vn")
+		if orders != want || IsAmbiguous(err) != (want == 1) {
+			t.Errorf("status %d: sent %d times, want %d; got %v", status, orders, want, err)
+		}
+	}
+}
+
 // TestCallsInFlightKeepTheirOldToken holds an order on its way while the Secret is rotated: the order ends well with the token
 // that it left with, and the next request carries the new one.
 func TestCallsInFlightKeepTheirOldToken(t *testing.T) {

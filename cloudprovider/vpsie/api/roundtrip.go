@@ -49,12 +49,12 @@ func (c *Client) roundTrip(ctx context.Context, r request, creds Credentials, au
 	defer func() { c.metrics.observe(r.endpoint, c.options.Clock.Since(started)) }()
 	response, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, transportError(r.endpoint, err, wire.silent(), secrets)
+		return answer{}, transportError(r.endpoint, req.URL, err, wire.silent(), secrets)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, c.options.MaxResponseBytes+1))
 	if err != nil {
-		return answer{}, transportError(r.endpoint, err, false, secrets)
+		return answer{}, transportError(r.endpoint, req.URL, err, false, secrets)
 	}
 	a := answer{
 		op: r.endpoint, status: response.StatusCode, body: redactBody(body, creds.Token, creds.ClientSecret, auth.token),
@@ -131,8 +131,9 @@ func (c *Client) newRequest(ctx context.Context, r request, creds Credentials, a
 	return req, nil
 }
 
-// transportError drops net/http's repetition of method and URL.
-func transportError(op Endpoint, err error, silent bool, secrets []string) *TransportError {
+// transportError drops net/http's repetition of method and URL, of which only the host helps whoever reads it: without it, a timeout does
+// not tell where to look.
+func transportError(op Endpoint, target *url.URL, err error, silent bool, secrets []string) *TransportError {
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
@@ -140,7 +141,7 @@ func transportError(op Endpoint, err error, silent bool, secrets []string) *Tran
 	if text := redact(err.Error(), secrets...); text != err.Error() {
 		err = errors.New(text)
 	}
-	return &TransportError{Op: op, Err: err, Unsent: unsent}
+	return &TransportError{Op: op, Host: redact(target.Host, secrets...), Err: err, Unsent: unsent}
 }
 
 // wireTap knows whether a request had a connection to leave on.
