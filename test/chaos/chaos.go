@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Options of a series of runs.
@@ -22,7 +23,8 @@ type Options struct {
 	Intensity float64 // of the faults; 1 where left out
 	Parallel  int     // runs at the same time; the number of CPUs where left out
 
-	sabotage func(*world) // of the controller or of VPSie, to see that a run notices
+	sabotage func(*world)  // of the controller or of VPSie, to see that a run notices
+	patience time.Duration // until what does not come to an end is stuck; the longest timeouts, one after the other, where left out
 }
 
 // Report sums up a series of runs.
@@ -60,6 +62,9 @@ func (r *Report) Failed() bool { return r.Leaked+r.BoughtTwice+r.ForeignTouched+
 func Run(ctx context.Context, o Options, progress func(done int)) (Report, error) {
 	if o.Intensity == 0 {
 		o.Intensity = 1
+	}
+	if o.patience == 0 {
+		o.patience = settlesIn
 	}
 	if o.Parallel == 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)

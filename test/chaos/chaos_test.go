@@ -7,6 +7,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,7 +87,7 @@ func TestARunNotices(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			for number := range 2 { // in memory, and over HTTP
-				report, err := Run(t.Context(), Options{Runs: 1, First: number, Seed: 3, sabotage: tc.sabotage}, func(int) {})
+				report, err := Run(t.Context(), Options{Runs: 1, First: number, Seed: 3, sabotage: tc.sabotage, patience: 10 * time.Minute}, func(int) {})
 				if err != nil {
 					t.Fatal(err)
 				}

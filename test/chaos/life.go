@@ -22,8 +22,7 @@ import (
 
 const (
 	wildFor    = 8 * time.Minute // faults, kills, changing demand
-	settlesIn  = 2 * time.Hour   // until what is wanted is there once everything works again: the longest timeouts follow each other
-	endsIn     = 2 * time.Hour   // until nothing is left once nothing is wanted
+	settlesIn  = 2 * time.Hour   // until what is wanted is there, or gone, once everything works again
 	most       = 6               // machines wanted at once
 	wantedLast = 2
 )
@@ -49,18 +48,18 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 	if err := w.calm(); err != nil {
 		return report, err
 	}
-	if stuck, err := w.settle(ctx, wantedLast, settlesIn, w.asWanted); err != nil {
+	if stuck, err := w.settle(ctx, wantedLast, o.patience, w.asWanted); err != nil {
 		return report, err
 	} else if len(stuck) > 0 {
 		report.Stuck += len(stuck)
-		fail("%s after everything worked again, these are not as wanted:\n%s", settlesIn, strings.Join(stuck, "\n"))
+		fail("%s after everything worked again, these are not as wanted:\n%s", o.patience, strings.Join(stuck, "\n"))
 	}
 	w.match(&report, fail)
-	if stuck, err := w.settle(ctx, 0, endsIn, w.leftOver); err != nil {
+	if stuck, err := w.settle(ctx, 0, o.patience, w.leftOver); err != nil {
 		return report, err
 	} else if len(stuck) > 0 {
 		report.Stuck += len(stuck)
-		fail("%s after nothing was wanted any more, these are left:\n%s", endsIn, strings.Join(stuck, "\n"))
+		fail("%s after nothing was wanted any more, these are left:\n%s", o.patience, strings.Join(stuck, "\n"))
 	}
 	w.audit(&report, fail)
 	for point, kills := range w.kills {

@@ -77,7 +77,7 @@ func outlast(t *testing.T, number int) {
 	if wrong, err := w.settle(ctx, before+more, 30*time.Minute, w.asWanted); err != nil || len(wrong) > 0 {
 		t.Errorf("work did not go on: %v: %q", err, wrong)
 	}
-	if wrong, err := w.settle(ctx, 0, endsIn, w.leftOver); err != nil || len(wrong) > 0 {
+	if wrong, err := w.settle(ctx, 0, settlesIn, w.leftOver); err != nil || len(wrong) > 0 {
 		t.Errorf("not all was given back: %v: %q", err, wrong)
 	}
 	var report Report
