@@ -36,6 +36,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/controlplane"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/hollow"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/programs"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/leftover"
 )
 
 // sandboxBin is where `make control-plane` puts the programs, seen from this folder.
@@ -53,6 +54,7 @@ var impatientNodeController = map[controlplane.Component][]string{
 
 var _ = Describe("the sandbox's cluster", Ordered, func() {
 	var (
+		home    string // what programs write to that were not told where to
 		state   string
 		cluster *controlplane.Cluster
 		fleet   *hollow.Fleet
@@ -61,14 +63,18 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		Expect(programs.Check(sandboxBin)).To(Succeed())
-		state = filepath.Join(GinkgoT().TempDir(), "state")
-		var err error
-		cluster, err = controlplane.Start(ctx, sandboxBin, state, controlplane.Options{Args: impatientNodeController})
+		home, state = GinkgoT().TempDir(), filepath.Join(GinkgoT().TempDir(), "state")
+		GinkgoT().Setenv("HOME", home)
+		otherScheduler := filepath.Join(GinkgoT().TempDir(), "other-scheduler")
+		stock, err := filepath.Abs(filepath.Join(sandboxBin, programs.Scheduler))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.Symlink(stock, otherScheduler)).To(Succeed())
+		cluster, err = controlplane.Start(ctx, sandboxBin, state, controlplane.Options{Args: impatientNodeController, SchedulerProgram: otherScheduler})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() error { return cluster.Stop() })
 		fleet = hollow.NewFleet(cluster.AdminConfig(), hollow.Options{
 			ReadyDelay: sandboxReady, StartDelay: hollow.Range{Min: time.Second, Max: 2 * time.Second}, StopDelay: time.Second,
-			Heartbeat: sandboxHeartbeat,
+			Heartbeat: sandboxHeartbeat, FailReady: func(m hollow.Machine) bool { return m.Name == "Broken-1" },
 		})
 		DeferCleanup(func() { fleet.Stop() })
 		admin, err = kubernetes.NewForConfig(cluster.AdminConfig())
@@ -121,6 +127,15 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 
 		_, err = admin.CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
 		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("keeps a machine that fails from ever becoming ready, and lets it live", func(ctx context.Context) {
+		Expect(fleet.Join(ctx, hollow.Machine{Name: "Broken-1", IP: "192.168.10.9", CPU: 4, MemoryMB: 8192, DiskGB: 80})).To(Succeed())
+		born := renewed(ctx, admin, "broken-1")
+		Consistently(ctx, nodeReadiness(admin, "broken-1")).WithTimeout(3 * sandboxReady).Should(Equal(corev1.ConditionFalse))
+		Expect(renewed(ctx, admin, "broken-1")).To(BeTemporally(">", born), "its kubelet does not run")
+		Expect(fleet.Leave(ctx, "Broken-1")).To(Succeed())
+		Expect(admin.CoreV1().Nodes().Delete(ctx, "broken-1", metav1.DeleteOptions{})).To(Succeed())
 	})
 
 	It("holds kubelets to what a node may do", func(ctx context.Context) {
@@ -273,9 +288,6 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(config.Data).To(HaveKeyWithValue("word", word))
 		}
-		Expect(chart.Uninstall(ctx, release)).To(Succeed())
-		_, err := admin.CoreV1().ConfigMaps("kube-system").Get(ctx, "hello", metav1.GetOptions{})
-		Expect(apierrors.IsNotFound(err)).To(BeTrue())
 	})
 
 	It("is not disturbed by a second start in its folder or on its port", func(ctx context.Context) {
@@ -303,7 +315,7 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			ContainSubstring("kube-apiserver ended by itself (exit status 1)"),
 			ContainSubstring("unknown flag: --no-such-flag"),
 		)))
-		Expect(runningIn(other)).To(BeEmpty())
+		Expect(leftover.Processes(other)).To(BeEmpty())
 	})
 
 	It("survives the death of its API server", func(ctx context.Context) {
@@ -337,13 +349,17 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 		Expect(node.Status.Addresses).To(ContainElement(corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "192.168.10.7"}))
 	})
 
+	It("runs the scheduler that it was given", func() {
+		Expect(leftover.Processes(state)).To(ConsistOf("etcd", "kube-apiserver", "kube-controller-manager", "other-scheduler"))
+	})
+
 	It("reports a component that dies by itself, and leaves neither process nor stray file", func() {
 		Expect(syscall.Kill(cluster.PID(controlplane.Scheduler), syscall.SIGKILL)).To(Succeed())
 		Eventually(cluster.Failed()).WithTimeout(5 * time.Second).Should(Receive(MatchError(ContainSubstring("kube-scheduler ended by itself (signal: killed)"))))
-		Expect(runningIn(state)).To(HaveLen(3))
+		Expect(leftover.Processes(state)).To(HaveLen(3))
 		fleet.Stop()
 		Expect(cluster.Stop()).To(Succeed())
-		Expect(runningIn(state)).To(BeEmpty())
+		Expect(leftover.Processes(state)).To(BeEmpty())
 		entries, err := os.ReadDir(state)
 		Expect(err).NotTo(HaveOccurred())
 		var names []string
@@ -351,6 +367,7 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			names = append(names, entry.Name())
 		}
 		Expect(names).To(ConsistOf("account.kubeconfig", "person.kubeconfig", "etcd", "kubeconfig", "log", "pki", "sandbox.pid"))
+		Expect(leftover.Files(home)).To(BeEmpty(), "something was written outside the state folder")
 		Expect(cluster.Stop()).To(Succeed(), "stopping twice")
 	})
 })
@@ -462,20 +479,4 @@ func stageOf(pod *corev1.Pod) string {
 		return string(pod.Status.Phase) + " on a node"
 	}
 	return string(pod.Status.Phase)
-}
-
-// runningIn names the live processes that were started with a state folder in their arguments.
-func runningIn(state string) []string {
-	GinkgoHelper()
-	folders, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(folders).NotTo(BeEmpty(), "this suite needs /proc to see processes")
-	var found []string
-	for _, folder := range folders {
-		if line, err := os.ReadFile(folder); err == nil && strings.Contains(string(line), state) {
-			program, _, _ := strings.Cut(string(line), "\x00")
-			found = append(found, filepath.Base(program))
-		}
-	}
-	return found
 }

@@ -3,7 +3,7 @@
 
 // Package chart turns a folder with a Helm chart into a release in the sandbox's cluster, by the
 // real helm program. It keeps helm's own files beside the kubeconfig it is given and never reads or
-// writes the user's helm settings.
+// writes the user's helm settings, nor the caches in the user's home.
 package chart
 
 import (
@@ -50,14 +50,6 @@ func Install(ctx context.Context, r Release) error {
 	return r.run(ctx, args)
 }
 
-// Uninstall removes the release and its objects; CRDs stay, as helm has it.
-func Uninstall(ctx context.Context, r Release) error {
-	if err := exists("the helm program", r.Helm, "run `make control-plane`"); err != nil {
-		return err
-	}
-	return r.run(ctx, []string{"uninstall", r.Name, "--kubeconfig", r.Kubeconfig, "--namespace", r.Namespace})
-}
-
 func (r Release) check() error {
 	checks := []error{
 		exists("the helm program", r.Helm, "run `make control-plane`"),
@@ -85,6 +77,7 @@ func (r Release) run(ctx context.Context, args []string) error {
 		"HELM_CACHE_HOME="+filepath.Join(home, "cache"),
 		"HELM_CONFIG_HOME="+filepath.Join(home, "config"),
 		"HELM_DATA_HOME="+filepath.Join(home, "data"),
+		"KUBECACHEDIR="+filepath.Join(home, "cache"), // of what the API server serves; else ~/.kube/cache
 	)
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "Error: credentials: token or clientId is required")
 		os.Exit(1)
 	}
-	said := slices.Concat(os.Args[1:], []string{"config=" + os.Getenv("HELM_CONFIG_HOME")})
+	said := slices.Concat(os.Args[1:], []string{"config=" + os.Getenv("HELM_CONFIG_HOME"), "cache=" + os.Getenv("KUBECACHEDIR")})
 	if os.WriteFile(os.Getenv(fakeHelm), []byte(strings.Join(said, "\n")), 0o600) != nil {
 		os.Exit(2)
 	}
@@ -59,6 +59,7 @@ func TestInstallPassesEverythingAndKeepsOutOfTheUsersSettings(t *testing.T) {
 	want := []string{
 		"upgrade", "autoscaler", r.Dir, "--install", "--kubeconfig", r.Kubeconfig, "--namespace", "kube-system",
 		"--values", r.Values[0], "--set", "replicaCount=0", "--set", "a.b=c", "config=" + filepath.Join(r.Dir, "helm", "config"),
+		"cache=" + filepath.Join(r.Dir, "helm", "cache"),
 	}
 	if diff := cmp.Diff(want, strings.Split(string(content), "\n")); diff != "" {
 		t.Error(diff)
