@@ -8,10 +8,11 @@ package stack
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"net/http"
 	"os"
@@ -177,8 +178,7 @@ func (s *Stack) startCluster(ctx context.Context) error {
 	if errors.As(err, &inUse) && inUse.Port == s.options.KubePort {
 		return fmt.Errorf("starting the control plane: %w with --kube-port (0: any)", err)
 	}
-	var state *controlplane.StateError
-	if errors.As(err, &state) {
+	if _, ok := errors.AsType[*controlplane.StateError](err); ok {
 		return fmt.Errorf("starting the control plane: %w with --state", err)
 	}
 	if err != nil {
@@ -208,9 +208,8 @@ func neverReady(oneIn int, seed int64) func(hollow.Machine) bool {
 		if oneIn <= 0 {
 			return false
 		}
-		hash := fnv.New64a()
-		_, _ = fmt.Fprintf(hash, "%d %s", seed, hollow.NodeName(m.Name)) // a hash takes everything
-		return hash.Sum64()%uint64(oneIn) == 0
+		hash := sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, hollow.NodeName(m.Name)))
+		return binary.BigEndian.Uint64(hash[:])%uint64(oneIn) == 0
 	}
 }
 
