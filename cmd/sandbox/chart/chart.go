@@ -28,9 +28,7 @@ type Release struct {
 	Name string
 	// Dir is the chart's folder.
 	Dir string
-	// Values are files with values; later ones win.
-	Values []string
-	// Set are single values, as helm's --set takes them; they win over the files.
+	// Set are single values, as helm's --set takes them.
 	Set []string
 }
 
@@ -41,9 +39,6 @@ func Install(ctx context.Context, r Release) error {
 		return err
 	}
 	args := []string{"upgrade", r.Name, r.Dir, "--install", "--kubeconfig", r.Kubeconfig, "--namespace", r.Namespace}
-	for _, file := range r.Values {
-		args = append(args, "--values", file)
-	}
 	for _, value := range r.Set {
 		args = append(args, "--set", value)
 	}
@@ -51,15 +46,11 @@ func Install(ctx context.Context, r Release) error {
 }
 
 func (r Release) check() error {
-	checks := []error{
+	return errors.Join(
 		exists("the helm program", r.Helm, "run `make control-plane`"),
 		exists("the chart", filepath.Join(r.Dir, "Chart.yaml"), "give the folder of a chart"),
 		exists("the kubeconfig", r.Kubeconfig, "start the sandbox first"),
-	}
-	for _, file := range r.Values {
-		checks = append(checks, exists("the values file", file, "give a file that exists"))
-	}
-	return errors.Join(checks...)
+	)
 }
 
 func exists(what, path, remedy string) error {

@@ -37,7 +37,7 @@ func (s *Stack) install(ctx context.Context) error {
 	}
 	err = chart.Install(ctx, chart.Release{
 		Helm: filepath.Join(s.options.Bin, programs.Helm), Kubeconfig: s.Info.Kubeconfig, Namespace: namespace,
-		Name: serviceAccount, Dir: s.options.Chart, Set: append([]string{"replicaCount=0", "image.repository=vpsie-autoscaler"}, s.options.Values...),
+		Name: serviceAccount, Dir: s.options.Chart, Set: []string{"replicaCount=0", "image.repository=vpsie-autoscaler"},
 	})
 	if err != nil {
 		return err

@@ -38,8 +38,6 @@ type Options struct {
 	Controller string // the controller's program; empty: none is started
 	// ControllerArgs come after the flags that the stack needs.
 	ControllerArgs []string
-	// Settings of the chart, as for helm --set.
-	Values []string
 
 	VPSiePort   int // 0: a free one
 	KubePort    int // 0: a free one
