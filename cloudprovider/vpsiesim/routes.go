@@ -129,7 +129,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 	latency, slow := s.strike(fault.Target{Call: route.call}, fault.Latency)
 	s.mu.Unlock()
-	if slow && !s.pause(r.Context(), duration(latency.DelaySeconds)) {
+	if slow && !s.pause(whoStops(r.Context(), route.call), duration(latency.DelaySeconds)) {
 		return
 	}
 	s.answer(&request{http: r, body: body}, route).write(w)
@@ -205,7 +205,16 @@ func (s *Server) strike(target fault.Target, kinds ...fault.Kind) (fault.Fault, 
 	return struck, ok
 }
 
-// pause waits on the simulated clock. It tells whether the caller is still there.
+// whoStops is what ends the wait of a delayed call. A change that has been sent takes effect although its sender hung up or died:
+// nobody tells VPSie, and whoever takes over must not count on less. A read for nobody is dropped.
+func whoStops(caller context.Context, call fault.Call) context.Context {
+	if slices.Contains(fault.Changes(), call) {
+		return context.WithoutCancel(caller)
+	}
+	return caller
+}
+
+// pause waits on the simulated clock. It tells whether the call goes on.
 func (s *Server) pause(ctx context.Context, delay time.Duration) bool {
 	select {
 	case <-s.clock.After(delay):

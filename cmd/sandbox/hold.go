@@ -40,6 +40,16 @@ func holdAfter(ctx context.Context, out io.Writer, ended error, failed <-chan er
 	return errors.Join(ended, hold(ctx, failed))
 }
 
+// stop ends the sandbox and says so: it takes some seconds, in which a silent terminal would look as if Ctrl-C had not been heard.
+func stop(out io.Writer, s interface{ Stop() error }) error {
+	fmt.Fprintf(out, "\nstopping the sandbox ...\n")
+	err := s.Stop()
+	if err == nil {
+		fmt.Fprintf(out, "nothing runs any more\n")
+	}
+	return err
+}
+
 // guide tells what a person can do with a running sandbox. Without a controller nothing would come of the demo's manifests.
 func guide(info stack.Info, manifests string) string {
 	var b strings.Builder

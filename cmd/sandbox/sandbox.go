@@ -74,7 +74,9 @@ type common struct {
 	workerLimit                   int
 	seed                          int64
 	noController                  bool
-	boot                          string
+	failReady                     int
+	boot, credentials             string
+	scheduler, catalogue          string
 	controllerArgs                []string
 }
 
@@ -87,38 +89,12 @@ func (c *common) add(cmd *cobra.Command, boot string) {
 	flags.IntVar(&c.kubePort, "kube-port", 0, "port of kube-apiserver; 0: any that is free")
 	flags.IntVar(&c.vpsiePort, "vpsie-port", 0, "port of the simulated VPSie; 0: any that is free")
 	flags.IntVar(&c.workerLimit, "worker-limit", 20, "how many workers the simulated account may have")
+	flags.IntVar(&c.failReady, "fail-ready", 0, "one in so many machines joins and never becomes Ready, the same ones for the same --seed; 0: none, 1: all")
+	flags.StringVar(&c.catalogue, "catalogue", "", "JSON file with what the simulated VPSie sells; left out: cloudprovider/vpsiesim/catalogue.json")
+	flags.StringVar(&c.scheduler, "scheduler", "", "program that runs instead of the stock kube-scheduler, with the same flags")
+	flags.StringVar(&c.credentials, "credentials", string(stack.Token), "what the controller shows to VPSie: token (a static one) or client (an identifier and a secret, exchanged for a token)")
 	flags.Int64Var(&c.seed, "seed", 1, "seed of identifiers, host names and delays")
 	flags.StringVar(&c.boot, "boot", boot, "how long machines take to boot: real (about a minute), demo (about ten seconds) or fast (two seconds)")
-}
-
-func (c *common) options(out io.Writer) (stack.Options, error) {
-	boots := map[string]func() stack.Boot{"real": stack.Real, "demo": stack.Demo, "fast": stack.Fast}
-	boot, ok := boots[c.boot]
-	if !ok {
-		return stack.Options{}, fmt.Errorf("--boot: %q is none of real, demo, fast", c.boot)
-	}
-	repository, err := filepath.Abs(c.repository)
-	if err != nil {
-		return stack.Options{}, fmt.Errorf("--repository: %w", err)
-	}
-	options := stack.Options{
-		State: c.state, Chart: filepath.Join(repository, "charts", "vpsie-autoscaler"), Controller: c.controller, ControllerArgs: c.controllerArgs,
-		VPSiePort: c.vpsiePort, KubePort: c.kubePort, Seed: c.seed, WorkerLimit: c.workerLimit, Boot: boot(),
-		Step: steps(out),
-	}
-	if options.State == "" {
-		options.State = filepath.Join(repository, ".sandbox")
-	}
-	if options.Controller == "" {
-		options.Controller = filepath.Join(repository, "bin", "vpsie-autoscaler")
-	}
-	if _, err := os.Stat(options.Controller); err != nil && !c.noController {
-		return stack.Options{}, fmt.Errorf("the controller's program %s is missing: run make build", options.Controller)
-	}
-	if c.noController {
-		options.Controller = ""
-	}
-	return options, nil
 }
 
 // manifests is the folder of what the demo applies.
@@ -160,7 +136,8 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), guide(s.Info, c.manifests()))
-			return errors.Join(hold(cmd.Context(), s.Failed()), s.Stop())
+			err = hold(cmd.Context(), s.Failed())
+			return errors.Join(err, stop(cmd.OutOrStdout(), s))
 		},
 	}
 	c.add(cmd, "demo")
@@ -189,7 +166,7 @@ func demoCommand() *cobra.Command {
 			if keep {
 				err = holdAfter(cmd.Context(), cmd.OutOrStdout(), err, s.Failed(), guide(s.Info, c.manifests()))
 			}
-			return errors.Join(err, s.Stop())
+			return errors.Join(err, stop(cmd.OutOrStdout(), s))
 		},
 	}
 	c.add(cmd, "demo")

@@ -7,6 +7,7 @@ package chart_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,6 +153,52 @@ var _ = Describe("The installed chart", Label("basic"), Ordered, func() {
 		Eventually(taintsAtBirth).WithArguments(ctx, k8s, node("hel-kubernetes-49ab-slave-06ab")).WithTimeout(20 * time.Second).Should(BeEmpty())
 	})
 
+	Describe("with a VPSieNode whose machine is known", Ordered, func() {
+		phases := []v1alpha1.VPSieNodePhase{
+			v1alpha1.PhaseJoining, v1alpha1.PhaseReady, v1alpha1.PhaseTerminating, v1alpha1.PhaseDeleting, v1alpha1.PhaseFailed,
+		}
+		known := vpsieNode("web-5")
+		has := func(ctx context.Context, phase v1alpha1.VPSieNodePhase, hostname string) {
+			GinkgoHelper()
+			known.Status.Phase, known.Status.Hostname, known.Status.InstanceID = phase, hostname, "0d1c"
+			known.Status.Order = ordered()
+			Expect(k8s.Status().Update(ctx, known)).To(Succeed())
+		}
+		BeforeAll(func(ctx context.Context) {
+			Expect(k8s.Create(ctx, known)).To(Succeed())
+			DeferCleanup(func(ctx context.Context) { Expect(k8s.Delete(ctx, known)).To(Succeed()) })
+		})
+
+		It("taints that machine when it registers anew or late, whatever has become of the VPSieNode", func(ctx context.Context) {
+			for i, phase := range phases {
+				name := fmt.Sprintf("hel-kubernetes-49ab-slave-10a%d", i)
+				has(ctx, phase, strings.ToUpper(name))
+				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{birthTaint}), string(phase))
+			}
+		})
+
+		It("refuses to taint any other worker", func(ctx context.Context) {
+			for i, phase := range phases {
+				name := fmt.Sprintf("hel-kubernetes-49ab-slave-11a%d", i)
+				has(ctx, phase, name)
+				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{birthTaint}), "the policy has seen the change")
+				Expect(taintsAtBirth(ctx, k8s, node("hel-kubernetes-49ab-slave-12ab"))).To(BeEmpty(), string(phase))
+			}
+		})
+	})
+
+	It("taints a worker that joins after the VPSieNode gave up on its order", func(ctx context.Context) {
+		late := vpsieNode("web-6")
+		Expect(k8s.Create(ctx, late)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(k8s.Delete(ctx, late)).To(Succeed()) })
+		late.Status.Phase = v1alpha1.PhaseFailed
+		Expect(k8s.Status().Update(ctx, late)).To(Succeed())
+		Eventually(taintsAtBirth).WithArguments(ctx, k8s, node("hel-kubernetes-49ab-slave-13ab")).WithTimeout(20*time.Second).Should(BeEmpty(), "nothing was ordered")
+		late.Status.Order = ordered()
+		Expect(k8s.Status().Update(ctx, late)).To(Succeed())
+		Eventually(taintsAtBirth).WithArguments(ctx, k8s, node("hel-kubernetes-49ab-slave-13ab")).WithTimeout(20 * time.Second).Should(Equal([]corev1.Taint{birthTaint}))
+	})
+
 	DescribeTable("lets the controller", func(ctx context.Context, namespace, verb, group, resource, name string) {
 		Expect(may(ctx, k8s, namespace, verb, group, resource, name)).To(BeTrue())
 	},
@@ -224,6 +271,11 @@ func vpsieNode(name string) *v1alpha1.VPSieNode {
 			Offerings: []v1alpha1.OfferingChoice{{ID: "104", Name: "s-1vcpu-1gb", PricePerHour: "0.0083"}},
 		},
 	}
+}
+
+// ordered is the record of an order that VPSie accepted.
+func ordered() *v1alpha1.OrderRecord {
+	return &v1alpha1.OrderRecord{Offering: "104", State: v1alpha1.OrderAccepted, Time: metav1.NowMicro(), Attempt: 1}
 }
 
 // may says whether the chart's service account is allowed to do something.

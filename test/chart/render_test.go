@@ -45,19 +45,20 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		}
 		Expect(names(rendered(args...))).To(ConsistOf(all))
 	},
-		Entry("CRDs, roles and a controller by default", [][]string{alwaysThere, crdNames}),
-		Entry("the birth taint too where the cluster has the API", [][]string{alwaysThere, crdNames, policyNames}, "--api-versions", policyAPI),
-		Entry("the birth taint where it is wanted in any case", [][]string{alwaysThere, crdNames, policyNames}, "--set", "birthTaint.mode=Always"),
-		Entry("no birth taint where it is not wanted", [][]string{alwaysThere, crdNames}, "--api-versions", policyAPI, "--set", "birthTaint.mode=Never"),
-		Entry("no birth taint where the API is only in beta", [][]string{alwaysThere, crdNames}, "--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"),
-		Entry("no CRDs where somebody else installs them", [][]string{alwaysThere}, "--set", "crds.install=false"),
-		Entry("a disruption budget for two replicas", [][]string{alwaysThere, crdNames, {"PodDisruptionBudget/vpsie-autoscaler"}}, "--set", "replicaCount=2"),
-		Entry("a ServiceMonitor on demand", [][]string{alwaysThere, crdNames, {"ServiceMonitor/vpsie-autoscaler"}}, "--set", "metrics.serviceMonitor.enabled=true"),
-		Entry("a NetworkPolicy on demand", [][]string{alwaysThere, crdNames, {"NetworkPolicy/vpsie-autoscaler"}}, "--set", "networkPolicy.enabled=true"),
+		Entry("CRDs, roles, a controller and the birth taint by default", [][]string{alwaysThere, crdNames, policyNames}),
+		Entry("the birth taint too on the first version that has its API", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.36.0"),
+		Entry("the birth taint too where an older cluster has the API", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.35.9", "--api-versions", policyAPI),
+		Entry("the birth taint where it is wanted in any case", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.35.9", "--set", "birthTaint.mode=Always"),
+		Entry("no birth taint where it is not wanted", [][]string{alwaysThere, crdNames}, "--set", "birthTaint.mode=Never"),
+		Entry("no birth taint where a cluster without the API does without it", [][]string{alwaysThere, crdNames}, "--kube-version", "1.34.0", "--set", "birthTaint.mode=Never"),
+		Entry("no CRDs where somebody else installs them", [][]string{alwaysThere, policyNames}, "--set", "crds.install=false"),
+		Entry("a disruption budget for two replicas", [][]string{alwaysThere, crdNames, policyNames, {"PodDisruptionBudget/vpsie-autoscaler"}}, "--set", "replicaCount=2"),
+		Entry("a ServiceMonitor on demand", [][]string{alwaysThere, crdNames, policyNames, {"ServiceMonitor/vpsie-autoscaler"}}, "--set", "metrics.serviceMonitor.enabled=true"),
+		Entry("a NetworkPolicy on demand", [][]string{alwaysThere, crdNames, policyNames, {"NetworkPolicy/vpsie-autoscaler"}}, "--set", "networkPolicy.enabled=true"),
 	)
 
 	It("never makes a Secret", func() {
-		Expect(ofKind("Secret", rendered("--values", everyValue, "--api-versions", policyAPI))).To(BeEmpty())
+		Expect(ofKind("Secret", rendered("--values", everyValue))).To(BeEmpty())
 	})
 
 	It("installs the generated CRDs unchanged and keeps them at uninstall", func() {
@@ -98,6 +99,17 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		_, err := template("--kube-version", "1.33.9")
 		Expect(err).To(MatchError(ContainSubstring("chart requires kubeVersion: >=1.34.0-0")))
 	})
+
+	DescribeTable("is refused by a cluster that cannot keep pods off new workers, unless somebody does without that", func(args ...string) {
+		_, err := template(args...)
+		Expect(err).To(MatchError(And(
+			ContainSubstring("Kubernetes v1.35.9 has no MutatingAdmissionPolicy, which keeps pods off a new worker until the taints of its NodeGroup are on"),
+			ContainSubstring("upgrade the cluster to 1.36 or newer, or accept that pods may start too early on new workers (--set birthTaint.mode=Never)"),
+		)))
+	},
+		Entry("as it has no such API", "--kube-version", "1.35.9"),
+		Entry("as its API is only in beta", "--kube-version", "1.35.9", "--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"),
+	)
 
 	It("writes any pattern of node names into the policy as it is", func() {
 		policy := ofKind("MutatingAdmissionPolicy", rendered("--set", "birthTaint.mode=Always", "--set-literal", `birthTaint.nodeNamePattern=^a\d+: "#'b'$`))[0]

@@ -47,8 +47,8 @@ func helm(command string, args ...string) (string, error) {
 	}
 	home := GinkgoT().TempDir()
 	run := exec.Command(program, append([]string{command, release, chartDir, "--namespace", namespace, "--set", image}, args...)...)
-	// Helm must not read what the user who runs the tests keeps in its folders.
-	run.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG=/dev/null")
+	// Helm must not touch what the user who runs the tests keeps in its folders.
+	run.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECACHEDIR="+home, "KUBECONFIG=/dev/null")
 	var stdout, stderr bytes.Buffer
 	run.Stdout, run.Stderr = &stdout, &stderr
 	if err := run.Run(); err != nil {

@@ -13,6 +13,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/leftover"
 )
 
 var _ = Describe("the demo", func() {
@@ -25,7 +27,6 @@ var _ = Describe("the demo", func() {
 		GinkgoWriter.Println(out.String())
 		Expect(err).NotTo(HaveOccurred(), out.String())
 		Expect(out.String()).NotTo(ContainSubstring("\x1b["), "colours do not belong into a pipe")
-		left, err := exec.CommandContext(ctx, "pgrep", "-f", state).CombinedOutput()
-		Expect(err).To(HaveOccurred(), "processes are left: %s", left)
+		Expect(leftover.Processes(state)).To(BeEmpty())
 	}, NodeTimeout(6*time.Minute))
 })

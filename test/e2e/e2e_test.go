@@ -42,6 +42,8 @@ func TestE2E(t *testing.T) {
 const (
 	soon = 60 * time.Second
 	poll = 200 * time.Millisecond
+	// orderSettle is how long the controller here looks for an order of unknown outcome.
+	orderSettle = 10 * time.Second
 )
 
 var (
@@ -62,7 +64,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	sandbox, err = stack.Start(ctx, stack.Options{
 		Bin: bin, State: GinkgoT().TempDir(), Chart: filepath.Join(repository(), "charts", "vpsie-autoscaler"),
 		Controller: filepath.Join(repository(), "bin", "vpsie-autoscaler"), WorkerLimit: 12, Seed: 1, Boot: stack.Fast(),
-		ControllerArgs: []string{"--order-settle=10s", "--launch-timeout=60s", "--registration-timeout=60s", "--failed-ttl=20s", "--log-level=debug"},
+		ControllerArgs: []string{"--order-settle=" + orderSettle.String(), "--launch-timeout=60s", "--registration-timeout=60s", "--failed-ttl=20s", "--log-level=debug"},
 		Step:           func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) },
 	})
 	Expect(err).NotTo(HaveOccurred())
@@ -190,6 +192,14 @@ func bought(ctx context.Context) int {
 	orders, err := sandbox.Admin.Orders(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	return len(orders)
+}
+
+// boughtSince returns the orders that came after the first ones.
+func boughtSince(ctx context.Context, first int) []ledger.Order {
+	GinkgoHelper()
+	orders, err := sandbox.Admin.Orders(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return orders[first:]
 }
 
 // notes returns what the controller said to an object of that kind and name.

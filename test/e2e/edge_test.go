@@ -15,8 +15,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/samber/lo"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,35 +29,37 @@ import (
 // micro is the size of that name in the simulated catalogue.
 const micro = 12
 
-func leader(ctx context.Context, g Gomega) string {
+// leadership tells who leads, and since when.
+func leadership(ctx context.Context, g Gomega) (holder string, since time.Time) {
 	lease := &coordinationv1.Lease{}
 	g.Expect(kube.Get(ctx, client.ObjectKey{Namespace: "kube-system", Name: "vpsie-autoscaler"}, lease)).To(Succeed())
-	return ptr.Deref(lease.Spec.HolderIdentity, "")
+	return ptr.Deref(lease.Spec.HolderIdentity, ""), ptr.Deref(lease.Spec.AcquireTime, metav1.MicroTime{}).Time
 }
 
 var _ = Describe("two replicas", Ordered, func() {
 	AfterAll(func(ctx SpecContext) { tidy(ctx) })
 
 	It("of which the leader is killed in the middle of an order buy one machine", func(ctx SpecContext) {
-		before, first, pid := bought(ctx), leader(ctx, Default), sandbox.Info.ControllerPID
-		Expect(sandbox.StartController(ctx)).To(Succeed())
-		Expect(leader(ctx, Default)).To(Equal(first), "the second replica took over although the first lives")
-		_, err := sandbox.Admin.AddFaults(ctx, fault.Fault{Kind: fault.Latency, Call: fault.AddSlaveToGroup, DelaySeconds: 5})
-		Expect(err).NotTo(HaveOccurred())
+		before, pid := bought(ctx), sandbox.Info.ControllerPID
 		Expect(kube.Create(ctx, nodeGroup("general", nil))).To(Succeed())
-		Expect(kube.Create(ctx, deployment("web", 3, "500m", "512Mi"))).To(Succeed())
-		calls := func(g Gomega) int {
-			calls, err := sandbox.Admin.Calls(ctx)
-			g.Expect(err).NotTo(HaveOccurred())
-			return calls[fault.AddSlaveToGroup]
-		}
-		already := calls(Default)
-		Eventually(ctx, func(g Gomega) { g.Expect(calls(g)).To(BeNumerically(">", already)) }).
-			WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(Succeed())
-		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
-		Eventually(ctx, func(g Gomega) { g.Expect(leader(ctx, g)).NotTo(Equal(first)) }).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		Expect(kube.Create(ctx, deployment("web", 0, "500m", "512Mi"))).To(Succeed())
+		first, _ := leadership(ctx, Default)
+		Expect(sandbox.StartController(ctx)).To(Succeed())
+		again, _ := leadership(ctx, Default)
+		Expect(again).To(Equal(first), "the second replica took over although the first lives")
+		ordered := killInMidOrder(ctx, pid)
+		var since time.Time
+		Eventually(ctx, func(g Gomega) {
+			holder, at := leadership(ctx, g)
+			g.Expect(holder).NotTo(Equal(first))
+			since = at
+		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
 		runs(ctx, 3)
-		Expect(bought(ctx)-before).To(Equal(1), "the new leader ordered what the old one had ordered")
+		orders := boughtSince(ctx, before)
+		Expect(orders).To(HaveLen(1), "the new leader ordered what the old one had ordered")
+		Expect(orders[0].For).To(Equal(ordered.Name))
+		Expect(orders[0].OrderedAt).To(BeTemporally("<", since), "the machine is the new leader's order; what the old one had sent is missing")
+		Expect(vpsieNodes(ctx, Default)).To(ConsistOf(And(HaveField("UID", ordered.UID), HaveField("Status.InstanceID", orders[0].Identifier))))
 		Expect(owned(ctx, Default)).To(HaveLen(1))
 		scale(ctx, "web", 0)
 		released(ctx)
@@ -95,32 +99,86 @@ var _ = Describe("an outage of VPSie", Ordered, func() {
 	})
 })
 
+// demandDedicated has pods ask for a machine of a group that keeps strangers off, and strangers wait for any machine.
+func demandDedicated(ctx context.Context) {
+	GinkgoHelper()
+	Expect(kube.Create(ctx, nodeGroup("dedicated", func(ng *v1alpha1.NodeGroup) {
+		ng.Spec.Template.Taints = []v1alpha1.Taint{{Key: "dedicated", Value: "shop", Effect: corev1.TaintEffectNoSchedule}}
+	}))).To(Succeed())
+	Expect(kube.Create(ctx, deployment("stranger", 4, "100m", "64Mi"))).To(Succeed())
+	guest := deployment("guest", 3, "500m", "512Mi")
+	guest.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
+	Expect(kube.Create(ctx, guest)).To(Succeed())
+}
+
+// readyBehindTheControllersBack halts the controller once VPSie has taken its order, and waits until the machine is a Node that is Ready and
+// that Kubernetes itself opened. The halt must be shorter than the ten seconds after which a leader that hears nothing ends.
+func readyBehindTheControllersBack(ctx context.Context) *corev1.Node {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(vpsieNodes(ctx, g)).To(ConsistOf(HaveField("Status.Order.State", v1alpha1.OrderAccepted)))
+	}).WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(Succeed())
+	Expect(syscall.Kill(sandbox.Info.ControllerPID, syscall.SIGSTOP)).To(Succeed())
+	DeferCleanup(goOn)
+	machine := &corev1.Node{}
+	Eventually(ctx, func(g Gomega) {
+		machines := owned(ctx, g)
+		g.Expect(machines).To(HaveLen(1))
+		g.Expect(kube.Get(ctx, client.ObjectKey{Name: strings.ToLower(machines[0].Hostname)}, machine)).To(Succeed())
+		g.Expect(machine.Status.Conditions).To(ContainElement(And(HaveField("Type", corev1.NodeReady), HaveField("Status", corev1.ConditionTrue))))
+		g.Expect(machine.Spec.Taints).NotTo(ContainElement(HaveField("Key", corev1.TaintNodeNotReady)))
+	}).WithTimeout(soon).WithPolling(50 * time.Millisecond).Should(Succeed())
+	Expect(machine.Labels).NotTo(HaveKey(v1alpha1.VPSieNodeLabel), "the controller was faster; nothing is proved")
+	return machine
+}
+
+func goOn() {
+	GinkgoHelper()
+	Expect(syscall.Kill(sandbox.Info.ControllerPID, syscall.SIGCONT)).To(Succeed())
+}
+
+// bound counts the pods of each Deployment that kube-scheduler has put on a node.
+func bound(ctx context.Context, g Gomega) map[string]int {
+	pods := &corev1.PodList{}
+	g.Expect(kube.List(ctx, pods, client.InNamespace("default"))).To(Succeed())
+	there := map[string]int{}
+	for _, pod := range pods.Items {
+		if pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil {
+			there[pod.Labels["app"]]++
+		}
+	}
+	return there
+}
+
 var _ = Describe("a new worker", Ordered, func() {
 	AfterAll(func(ctx SpecContext) { tidy(ctx) })
 
 	It("takes no pod before its group's taints are on", func(ctx SpecContext) {
-		Expect(kube.Create(ctx, nodeGroup("dedicated", func(ng *v1alpha1.NodeGroup) {
-			ng.Spec.Template.Taints = []v1alpha1.Taint{{Key: "dedicated", Value: "shop", Effect: corev1.TaintEffectNoSchedule}}
-		}))).To(Succeed())
-		Expect(kube.Create(ctx, deployment("stranger", 4, "100m", "64Mi"))).To(Succeed())
-		guest := deployment("guest", 4, "900m", "1Gi")
-		guest.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
-		Expect(kube.Create(ctx, guest)).To(Succeed())
+		demandDedicated(ctx)
+		machine := readyBehindTheControllersBack(ctx)
+		Expect(machine.Spec.Taints).To(ConsistOf(corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}))
+
+		By("kube-scheduler having nothing against the machine but the taint")
+		insider := deployment("insider", 1, "100m", "64Mi")
+		insider.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: v1alpha1.UnregisteredTaint, Operator: corev1.TolerationOpExists}}
+		Expect(kube.Create(ctx, insider)).To(Succeed())
+		Eventually(ctx, func(g Gomega) { g.Expect(bound(ctx, g)).To(Equal(map[string]int{"insider": 1})) }).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		Consistently(ctx, func(g Gomega) { g.Expect(bound(ctx, g)).To(Equal(map[string]int{"insider": 1})) }).
+			WithTimeout(3 * time.Second).WithPolling(50 * time.Millisecond).Should(Succeed())
+		Expect(kube.Delete(ctx, insider)).To(Succeed())
+
+		By("the controller putting the group's taints on")
+		goOn()
 		Eventually(ctx, func(g Gomega) {
-			pods := &corev1.PodList{}
-			g.Expect(kube.List(ctx, pods, client.InNamespace("default"))).To(Succeed())
-			up := 0
-			for _, pod := range pods.Items {
-				if strings.HasPrefix(pod.Name, "stranger-") && pod.Spec.NodeName != "" {
-					StopTrying("pod " + pod.Name + " slipped onto node " + pod.Spec.NodeName).Now()
-				}
-				if pod.Status.Phase == corev1.PodRunning {
-					up++
-				}
+			there := bound(ctx, g)
+			if there["stranger"] > 0 {
+				StopTrying("a stranger slipped onto the machine").Now()
 			}
-			g.Expect(up).To(Equal(4))
+			g.Expect(there).To(Equal(map[string]int{"guest": 3}))
 		}).WithTimeout(soon).WithPolling(50 * time.Millisecond).Should(Succeed())
-		Consistently(ctx, func(g Gomega) { g.Expect(running(ctx, g)).To(Equal(4)) }).WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
+		Consistently(ctx, func(g Gomega) { g.Expect(bound(ctx, g)).To(Equal(map[string]int{"guest": 3})) }).
+			WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
+		tidy(ctx)
 	})
 
 	It("that somebody adds by hand while an order is open is opened and left alone", func(ctx SpecContext) {
@@ -142,5 +200,24 @@ var _ = Describe("a new worker", Ordered, func() {
 		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
 		Expect(sandbox.Admin.Destroy(ctx, foreign.Identifier)).To(Succeed())
 		Expect(client.IgnoreNotFound(kube.Delete(ctx, node))).To(Succeed())
+	})
+})
+
+var _ = Describe("a new worker without the admission policy", Ordered, func() {
+	AfterAll(func(ctx SpecContext) { tidy(ctx) })
+
+	It("takes whatever pod waits before the controller has seen it", func(ctx SpecContext) {
+		policy := &admissionregistrationv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "vpsie-autoscaler-birth-taint"}}
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(policy), policy)).To(Succeed())
+		Expect(kube.Delete(ctx, policy)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) {
+			policy.ObjectMeta = metav1.ObjectMeta{Name: policy.Name, Labels: policy.Labels, Annotations: policy.Annotations}
+			Expect(kube.Create(ctx, policy)).To(Succeed())
+		})
+		demandDedicated(ctx)
+		machine := readyBehindTheControllersBack(ctx)
+		Expect(machine.Spec.Taints).To(BeEmpty())
+		Eventually(ctx, func(g Gomega) { g.Expect(bound(ctx, g)).To(HaveKey("stranger")) }).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		goOn()
 	})
 })

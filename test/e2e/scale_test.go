@@ -12,7 +12,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -133,36 +132,61 @@ var _ = Describe("a controller that is killed between an order and the machine's
 	})
 })
 
+// killInMidOrder has three pods of web ask for a machine and kills the controller while VPSie takes five seconds over the order, to which
+// the further faults happen. It returns the VPSieNode that the order is for.
+func killInMidOrder(ctx context.Context, pid int, faults ...fault.Fault) v1alpha1.VPSieNode {
+	GinkgoHelper()
+	_, err := sandbox.Admin.AddFaults(ctx, append(faults, fault.Fault{Kind: fault.Latency, Call: fault.AddSlaveToGroup, DelaySeconds: 5})...)
+	Expect(err).NotTo(HaveOccurred())
+	calls := func(g Gomega) int {
+		calls, err := sandbox.Admin.Calls(ctx)
+		g.Expect(err).NotTo(HaveOccurred())
+		return calls[fault.AddSlaveToGroup]
+	}
+	already := calls(Default)
+	scale(ctx, "web", 3)
+	Eventually(ctx, func(g Gomega) { g.Expect(calls(g)).To(BeNumerically(">", already)) }).
+		WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(Succeed())
+	Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
+	waiting := vpsieNodes(ctx, Default)
+	Expect(waiting).To(ConsistOf(HaveField("Status.Order.State", v1alpha1.OrderRecorded)))
+	return waiting[0]
+}
+
 var _ = Describe("a controller that is killed between writing an order down and learning its outcome", Ordered, func() {
 	AfterAll(func(ctx SpecContext) { tidy(ctx) })
 
-	It("looks before it orders again, whether VPSie took the order or not", func(ctx SpecContext) {
-		before := bought(ctx)
-		_, err := sandbox.Admin.AddFaults(ctx, fault.Fault{Kind: fault.Latency, Call: fault.AddSlaveToGroup, DelaySeconds: 5})
-		Expect(err).NotTo(HaveOccurred())
+	BeforeAll(func(ctx SpecContext) {
 		Expect(kube.Create(ctx, nodeGroup("general", nil))).To(Succeed())
-		Expect(kube.Create(ctx, deployment("web", 3, "500m", "512Mi"))).To(Succeed())
-		written := func(g Gomega) []v1alpha1.VPSieNode {
-			return lo.Filter(vpsieNodes(ctx, g), func(n v1alpha1.VPSieNode, _ int) bool { return n.Status.Order != nil })
-		}
-		Eventually(ctx, func(g Gomega) {
-			g.Expect(written(g)).To(ContainElement(HaveField("Status.Order.State", v1alpha1.OrderRecorded)))
-			calls, err := sandbox.Admin.Calls(ctx)
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(calls[fault.AddSlaveToGroup]).To(BeNumerically(">", 0))
-		}).WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(Succeed())
-		Expect(syscall.Kill(sandbox.Info.ControllerPID, syscall.SIGKILL)).To(Succeed())
-		killed := written(Default)
+		Expect(kube.Create(ctx, deployment("web", 0, "500m", "512Mi"))).To(Succeed())
+	})
+
+	It("takes the machine of the order that VPSie took, and orders no other", func(ctx SpecContext) {
+		before := bought(ctx)
+		ordered := killInMidOrder(ctx, sandbox.Info.ControllerPID)
 		Expect(sandbox.StartController(ctx)).To(Succeed())
 		runs(ctx, 3)
-		Eventually(ctx, func(g Gomega) {
-			living := lo.Filter(vpsieNodes(ctx, g), func(n v1alpha1.VPSieNode, _ int) bool { return n.Status.Phase != v1alpha1.PhaseFailed })
-			g.Expect(owned(ctx, g)).To(HaveLen(len(living)), "every machine that is paid for has a VPSieNode")
-		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
-		for _, n := range killed {
-			Expect(notes(ctx, Default, "VPSieNode", n.Name, "OrderUnknown")).To(ContainSubstring("restarted"))
-		}
-		Expect(bought(ctx)-before).To(Equal(1), "the order whose outcome nobody knew was repeated")
+		orders := boughtSince(ctx, before)
+		Expect(orders).To(HaveLen(1), "the order whose outcome nobody knew was repeated")
+		Expect(orders[0].For).To(Equal(ordered.Name))
+		Expect(vpsieNodes(ctx, Default)).To(ConsistOf(And(HaveField("UID", ordered.UID), HaveField("Status.InstanceID", orders[0].Identifier))))
+		Expect(owned(ctx, Default)).To(HaveLen(1), "every machine that is paid for has a VPSieNode")
+		Expect(notes(ctx, Default, "VPSieNode", ordered.Name, "OrderUnknown")).To(ContainSubstring("restarted"))
+		scale(ctx, "web", 0)
+		released(ctx)
+	})
+
+	It("orders anew what VPSie never took, once it has looked for long enough", func(ctx SpecContext) {
+		before := bought(ctx)
+		ordered := killInMidOrder(ctx, sandbox.Info.ControllerPID, fault.Fault{Kind: fault.LostReplyBeforeEffect, Call: fault.AddSlaveToGroup})
+		Expect(sandbox.StartController(ctx)).To(Succeed())
+		runs(ctx, 3)
+		orders := boughtSince(ctx, before)
+		Expect(orders).To(HaveLen(1))
+		Expect(orders[0].For).NotTo(Equal(ordered.Name), "the lost order was sent again, not planned anew")
+		Expect(orders[0].OrderedAt).To(BeTemporally(">=", ordered.Status.Order.Time.Add(orderSettle)), "nobody waited for the lost order to show up")
+		Expect(notes(ctx, Default, "VPSieNode", ordered.Name, "OrderUnknown")).To(ContainSubstring("restarted"))
+		Expect(notes(ctx, Default, "VPSieNode", ordered.Name, "Failed")).To(ContainSubstring("OrderLost"))
 		scale(ctx, "web", 0)
 		released(ctx)
 	})

@@ -17,17 +17,14 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -36,6 +33,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/controlplane"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/hollow"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/programs"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/leftover"
 )
 
 // sandboxBin is where `make control-plane` puts the programs, seen from this folder.
@@ -53,6 +51,7 @@ var impatientNodeController = map[controlplane.Component][]string{
 
 var _ = Describe("the sandbox's cluster", Ordered, func() {
 	var (
+		home    string // what programs write to that were not told where to
 		state   string
 		cluster *controlplane.Cluster
 		fleet   *hollow.Fleet
@@ -61,14 +60,18 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		Expect(programs.Check(sandboxBin)).To(Succeed())
-		state = filepath.Join(GinkgoT().TempDir(), "state")
-		var err error
-		cluster, err = controlplane.Start(ctx, sandboxBin, state, controlplane.Options{Args: impatientNodeController})
+		home, state = GinkgoT().TempDir(), filepath.Join(GinkgoT().TempDir(), "state")
+		GinkgoT().Setenv("HOME", home)
+		otherScheduler := filepath.Join(GinkgoT().TempDir(), "other-scheduler")
+		stock, err := filepath.Abs(filepath.Join(sandboxBin, programs.Scheduler))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.Symlink(stock, otherScheduler)).To(Succeed())
+		cluster, err = controlplane.Start(ctx, sandboxBin, state, controlplane.Options{Args: impatientNodeController, SchedulerProgram: otherScheduler})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() error { return cluster.Stop() })
 		fleet = hollow.NewFleet(cluster.AdminConfig(), hollow.Options{
 			ReadyDelay: sandboxReady, StartDelay: hollow.Range{Min: time.Second, Max: 2 * time.Second}, StopDelay: time.Second,
-			Heartbeat: sandboxHeartbeat,
+			Heartbeat: sandboxHeartbeat, FailReady: func(m hollow.Machine) bool { return m.Name == "Broken-1" },
 		})
 		DeferCleanup(func() { fleet.Stop() })
 		admin, err = kubernetes.NewForConfig(cluster.AdminConfig())
@@ -121,6 +124,15 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 
 		_, err = admin.CoreV1().Nodes().Patch(ctx, node.Name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
 		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("keeps a machine that fails from ever becoming ready, and lets it live", func(ctx context.Context) {
+		Expect(fleet.Join(ctx, hollow.Machine{Name: "Broken-1", IP: "192.168.10.9", CPU: 4, MemoryMB: 8192, DiskGB: 80})).To(Succeed())
+		born := renewed(ctx, admin, "broken-1")
+		Consistently(ctx, nodeReadiness(admin, "broken-1")).WithTimeout(3 * sandboxReady).Should(Equal(corev1.ConditionFalse))
+		Expect(renewed(ctx, admin, "broken-1")).To(BeTemporally(">", born), "its kubelet does not run")
+		Expect(fleet.Leave(ctx, "Broken-1")).To(Succeed())
+		Expect(admin.CoreV1().Nodes().Delete(ctx, "broken-1", metav1.DeleteOptions{})).To(Succeed())
 	})
 
 	It("holds kubelets to what a node may do", func(ctx context.Context) {
@@ -273,9 +285,6 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(config.Data).To(HaveKeyWithValue("word", word))
 		}
-		Expect(chart.Uninstall(ctx, release)).To(Succeed())
-		_, err := admin.CoreV1().ConfigMaps("kube-system").Get(ctx, "hello", metav1.GetOptions{})
-		Expect(apierrors.IsNotFound(err)).To(BeTrue())
 	})
 
 	It("is not disturbed by a second start in its folder or on its port", func(ctx context.Context) {
@@ -303,7 +312,7 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			ContainSubstring("kube-apiserver ended by itself (exit status 1)"),
 			ContainSubstring("unknown flag: --no-such-flag"),
 		)))
-		Expect(runningIn(other)).To(BeEmpty())
+		Expect(leftover.Processes(other)).To(BeEmpty())
 	})
 
 	It("survives the death of its API server", func(ctx context.Context) {
@@ -337,13 +346,17 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 		Expect(node.Status.Addresses).To(ContainElement(corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "192.168.10.7"}))
 	})
 
+	It("runs the scheduler that it was given", func() {
+		Expect(leftover.Processes(state)).To(ConsistOf("etcd", "kube-apiserver", "kube-controller-manager", "other-scheduler"))
+	})
+
 	It("reports a component that dies by itself, and leaves neither process nor stray file", func() {
 		Expect(syscall.Kill(cluster.PID(controlplane.Scheduler), syscall.SIGKILL)).To(Succeed())
 		Eventually(cluster.Failed()).WithTimeout(5 * time.Second).Should(Receive(MatchError(ContainSubstring("kube-scheduler ended by itself (signal: killed)"))))
-		Expect(runningIn(state)).To(HaveLen(3))
+		Expect(leftover.Processes(state)).To(HaveLen(3))
 		fleet.Stop()
 		Expect(cluster.Stop()).To(Succeed())
-		Expect(runningIn(state)).To(BeEmpty())
+		Expect(leftover.Processes(state)).To(BeEmpty())
 		entries, err := os.ReadDir(state)
 		Expect(err).NotTo(HaveOccurred())
 		var names []string
@@ -351,131 +364,7 @@ var _ = Describe("the sandbox's cluster", Ordered, func() {
 			names = append(names, entry.Name())
 		}
 		Expect(names).To(ConsistOf("account.kubeconfig", "person.kubeconfig", "etcd", "kubeconfig", "log", "pki", "sandbox.pid"))
+		Expect(leftover.Files(home)).To(BeEmpty(), "something was written outside the state folder")
 		Expect(cluster.Stop()).To(Succeed(), "stopping twice")
 	})
 })
-
-func readyStatus(node *corev1.Node) corev1.ConditionStatus {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status
-		}
-	}
-	return "missing"
-}
-
-func nodeReadiness(client kubernetes.Interface, name string) func(context.Context) corev1.ConditionStatus {
-	return func(ctx context.Context) corev1.ConditionStatus { return readinessOf(ctx, client, name) }
-}
-
-func readinessOf(ctx context.Context, client kubernetes.Interface, name string) corev1.ConditionStatus {
-	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return corev1.ConditionStatus(err.Error())
-	}
-	return readyStatus(node)
-}
-
-func renewed(ctx context.Context, client kubernetes.Interface, node string) time.Time {
-	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, node, metav1.GetOptions{})
-	if err != nil || lease.Spec.RenewTime == nil {
-		return time.Time{}
-	}
-	return lease.Spec.RenewTime.Time
-}
-
-// podPhase is the phase of a pod in the namespace default, "gone" when there is none.
-func podPhase(client kubernetes.Interface, name string) func(context.Context) string {
-	return func(ctx context.Context) string {
-		found, err := client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return "gone"
-		case err != nil:
-			return err.Error()
-		case found.Status.Reason != "":
-			return fmt.Sprintf("%s: %s", found.Status.Phase, found.Status.Reason)
-		}
-		return string(found.Status.Phase)
-	}
-}
-
-func pod(name, cpu string) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			Name: "main", Image: "registry.example/main:1",
-			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}},
-		}}},
-	}
-}
-
-func deployment(name string, replicas int32) *appsv1.Deployment {
-	labels := map[string]string{"app": name}
-	return &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: &replicas,
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod("", "250m").Spec},
-		},
-	}
-}
-
-func evict(ctx context.Context, client kubernetes.Interface, name string) error {
-	return client.PolicyV1().Evictions("default").Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}})
-}
-
-// tell follows pods until count of them are ready, and returns the stages each went through.
-func tell(ctx context.Context, pods watch.Interface, count int) map[string][]string {
-	GinkgoHelper()
-	stories, ready := map[string][]string{}, map[string]bool{}
-	for len(ready) < count {
-		var event watch.Event
-		Eventually(ctx, pods.ResultChan()).WithTimeout(20 * time.Second).Should(Receive(&event))
-		changed, ok := event.Object.(*corev1.Pod)
-		Expect(ok).To(BeTrue(), "the watch ended: %v", event.Object)
-		stage := stageOf(changed)
-		story := stories[changed.Name]
-		if len(story) == 0 || story[len(story)-1] != stage {
-			stories[changed.Name] = append(story, stage)
-		}
-		if stage == "Running and ready" {
-			ready[changed.Name] = true
-		}
-	}
-	return stories
-}
-
-func stageOf(pod *corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
-			return string(pod.Status.Phase) + " and ready"
-		}
-	}
-	for _, container := range pod.Status.ContainerStatuses {
-		if container.State.Waiting != nil {
-			return container.State.Waiting.Reason
-		}
-	}
-	if pod.Spec.NodeName != "" {
-		return string(pod.Status.Phase) + " on a node"
-	}
-	return string(pod.Status.Phase)
-}
-
-// runningIn names the live processes that were started with a state folder in their arguments.
-func runningIn(state string) []string {
-	GinkgoHelper()
-	folders, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(folders).NotTo(BeEmpty(), "this suite needs /proc to see processes")
-	var found []string
-	for _, folder := range folders {
-		if line, err := os.ReadFile(folder); err == nil && strings.Contains(string(line), state) {
-			program, _, _ := strings.Cut(string(line), "\x00")
-			found = append(found, filepath.Base(program))
-		}
-	}
-	return found
-}

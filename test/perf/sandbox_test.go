@@ -34,7 +34,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/stack"
 )
 
-// The sandbox has to carry this on two cores, with everything on.
+// The sandbox has to carry this on two cores.
 const (
 	sandboxNodes       = 200
 	sandboxDeployments = 10
@@ -81,7 +81,7 @@ func TestTheSandboxCarriesTwoHundredNodesAndFiveThousandPods(t *testing.T) {
 	meter.lap("200 machines given back")
 }
 
-// startSandbox starts everything that `make sandbox` does.
+// startSandbox starts everything that `make sandbox` does, without leader election.
 func startSandbox(t *testing.T) (*stack.Stack, client.Client) {
 	t.Helper()
 	g := NewWithT(t)

@@ -3,7 +3,7 @@
 
 // Package chart turns a folder with a Helm chart into a release in the sandbox's cluster, by the
 // real helm program. It keeps helm's own files beside the kubeconfig it is given and never reads or
-// writes the user's helm settings.
+// writes the user's helm settings, nor the caches in the user's home.
 package chart
 
 import (
@@ -28,9 +28,7 @@ type Release struct {
 	Name string
 	// Dir is the chart's folder.
 	Dir string
-	// Values are files with values; later ones win.
-	Values []string
-	// Set are single values, as helm's --set takes them; they win over the files.
+	// Set are single values, as helm's --set takes them.
 	Set []string
 }
 
@@ -41,33 +39,18 @@ func Install(ctx context.Context, r Release) error {
 		return err
 	}
 	args := []string{"upgrade", r.Name, r.Dir, "--install", "--kubeconfig", r.Kubeconfig, "--namespace", r.Namespace}
-	for _, file := range r.Values {
-		args = append(args, "--values", file)
-	}
 	for _, value := range r.Set {
 		args = append(args, "--set", value)
 	}
 	return r.run(ctx, args)
 }
 
-// Uninstall removes the release and its objects; CRDs stay, as helm has it.
-func Uninstall(ctx context.Context, r Release) error {
-	if err := exists("the helm program", r.Helm, "run `make control-plane`"); err != nil {
-		return err
-	}
-	return r.run(ctx, []string{"uninstall", r.Name, "--kubeconfig", r.Kubeconfig, "--namespace", r.Namespace})
-}
-
 func (r Release) check() error {
-	checks := []error{
+	return errors.Join(
 		exists("the helm program", r.Helm, "run `make control-plane`"),
 		exists("the chart", filepath.Join(r.Dir, "Chart.yaml"), "give the folder of a chart"),
 		exists("the kubeconfig", r.Kubeconfig, "start the sandbox first"),
-	}
-	for _, file := range r.Values {
-		checks = append(checks, exists("the values file", file, "give a file that exists"))
-	}
-	return errors.Join(checks...)
+	)
 }
 
 func exists(what, path, remedy string) error {
@@ -85,6 +68,7 @@ func (r Release) run(ctx context.Context, args []string) error {
 		"HELM_CACHE_HOME="+filepath.Join(home, "cache"),
 		"HELM_CONFIG_HOME="+filepath.Join(home, "config"),
 		"HELM_DATA_HOME="+filepath.Join(home, "data"),
+		"KUBECACHEDIR="+filepath.Join(home, "cache"), // of what the API server serves; else ~/.kube/cache
 	)
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "Error: credentials: token or clientId is required")
 		os.Exit(1)
 	}
-	said := slices.Concat(os.Args[1:], []string{"config=" + os.Getenv("HELM_CONFIG_HOME")})
+	said := slices.Concat(os.Args[1:], []string{"config=" + os.Getenv("HELM_CONFIG_HOME"), "cache=" + os.Getenv("KUBECACHEDIR")})
 	if os.WriteFile(os.Getenv(fakeHelm), []byte(strings.Join(said, "\n")), 0o600) != nil {
 		os.Exit(2)
 	}
@@ -34,14 +34,14 @@ func TestMain(m *testing.M) {
 func release(t *testing.T) Release {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"Chart.yaml", "admin.kubeconfig", "values.yaml"} {
+	for _, name := range []string{"Chart.yaml", "admin.kubeconfig"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return Release{
 		Helm: os.Args[0], Kubeconfig: filepath.Join(dir, "admin.kubeconfig"), Namespace: "kube-system", Name: "autoscaler", Dir: dir,
-		Values: []string{filepath.Join(dir, "values.yaml")}, Set: []string{"replicaCount=0", "a.b=c"},
+		Set: []string{"replicaCount=0", "a.b=c"},
 	}
 }
 
@@ -58,7 +58,8 @@ func TestInstallPassesEverythingAndKeepsOutOfTheUsersSettings(t *testing.T) {
 	}
 	want := []string{
 		"upgrade", "autoscaler", r.Dir, "--install", "--kubeconfig", r.Kubeconfig, "--namespace", "kube-system",
-		"--values", r.Values[0], "--set", "replicaCount=0", "--set", "a.b=c", "config=" + filepath.Join(r.Dir, "helm", "config"),
+		"--set", "replicaCount=0", "--set", "a.b=c", "config=" + filepath.Join(r.Dir, "helm", "config"),
+		"cache=" + filepath.Join(r.Dir, "helm", "cache"),
 	}
 	if diff := cmp.Diff(want, strings.Split(string(content), "\n")); diff != "" {
 		t.Error(diff)
@@ -84,7 +85,6 @@ func TestInstallRefuses(t *testing.T) {
 		"a helm that was not built":   {func(r *Release) { r.Helm = "/nowhere/helm" }, "run `make control-plane`"},
 		"a folder without a chart":    {func(r *Release) { r.Dir = "/nowhere" }, "give the folder of a chart"},
 		"a cluster that never was":    {func(r *Release) { r.Kubeconfig = "/nowhere/kubeconfig" }, "start the sandbox first"},
-		"values that are not there":   {func(r *Release) { r.Values = []string{"/nowhere/values.yaml"} }, "/nowhere/values.yaml"},
 		"several things, all of them": {func(r *Release) { r.Dir, r.Helm = "/nowhere", "/nowhere/helm" }, "give the folder of a chart"},
 	}
 	for name, test := range tests {

@@ -17,6 +17,11 @@ import (
 // it, which the kernel drops with the process: a stale pid can never lock anybody out.
 const claimFile = "sandbox.pid"
 
+// StateError says why a folder cannot be this sandbox's state, and what to do about it.
+type StateError struct{ message string }
+
+func (e *StateError) Error() string { return e.message }
+
 // claim is the right to use a state folder.
 type claim struct {
 	file *os.File
@@ -39,8 +44,8 @@ func claimState(dir string) (*claim, error) {
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		holder := readPID(path)
-		return nil, errors.Join(fmt.Errorf("the state folder %q is in use by a running sandbox (process %s):"+
-			" stop that one, or give this one another folder", dir, holder), file.Close())
+		return nil, errors.Join(&StateError{fmt.Sprintf("the state folder %q is in use by a running sandbox (process %s):"+
+			" stop that one, or give this one another folder", dir, holder)}, file.Close())
 	}
 	c := &claim{file: file}
 	if err := c.begin(dir); err != nil {
@@ -91,8 +96,8 @@ func refuseForeign(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, claimFile)); err == nil {
 		return nil
 	}
-	return fmt.Errorf("the folder %q holds files that no sandbox put there (%q, for one):"+
-		" give an empty folder as the state folder", dir, entries[0].Name())
+	return &StateError{fmt.Sprintf("the folder %q holds files that no sandbox put there (%q, for one):"+
+		" give an empty one or a new one as the state folder", dir, entries[0].Name())}
 }
 
 func readPID(path string) string {

@@ -34,9 +34,6 @@ type Cluster struct {
 // URL is where the API server listens.
 func (c *Cluster) URL() string { return c.server }
 
-// State is the folder with everything the cluster has written.
-func (c *Cluster) State() string { return c.layout.state }
-
 // LogFile is the path of a component's log.
 func (c *Cluster) LogFile(component Component) string { return c.layout.log(component) }
 

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -55,9 +53,6 @@ type Range struct {
 
 // Options says how the machines behave. With the zero value nodes and pods are ready at once.
 type Options struct {
-	// Reserved is what system and kubelet keep of a machine: allocatable is capacity without it.
-	// 100m of cpu and 256Mi of memory when nil.
-	Reserved corev1.ResourceList
 	// ReadyDelay is the time from registration to Ready.
 	ReadyDelay time.Duration
 	// FailReady names machines whose node registers but never becomes Ready; none when nil.
@@ -69,8 +64,6 @@ type Options struct {
 	StopDelay time.Duration
 	// Heartbeat is the time between lease renewals; ten seconds when 0.
 	Heartbeat time.Duration
-	// KubeletVersion is what nodes report; the API server's own version when empty.
-	KubeletVersion string
 	// Clock is the real one when nil.
 	Clock clock.WithTicker
 	// Log receives what changed; nothing is logged with the zero value.
@@ -80,12 +73,6 @@ type Options struct {
 const defaultHeartbeat = 10 * time.Second
 
 func (o Options) withDefaults() Options {
-	if o.Reserved == nil {
-		o.Reserved = corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse("100m"),
-			corev1.ResourceMemory: resource.MustParse("256Mi"),
-		}
-	}
 	if o.FailReady == nil {
 		o.FailReady = func(Machine) bool { return false }
 	}
@@ -121,7 +108,6 @@ func NewFleet(admin *rest.Config, options Options) *Fleet {
 		ctx:      ctx,
 		cancel:   cancel,
 		kubelets: map[string]*kubelet{},
-		version:  options.KubeletVersion,
 	}
 }
 

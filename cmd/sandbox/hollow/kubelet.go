@@ -133,7 +133,7 @@ func (k *kubelet) announce(ctx context.Context, version func(context.Context) (s
 		return err
 	}
 	now := k.options.Clock.Now()
-	node := newNode(k.machine, k.options.Reserved, v, now)
+	node := newNode(k.machine, v, now)
 	created, err := k.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) { // the machine was here before: it only says what it is now
 		created, err = k.patchNode(ctx, node.Status)
@@ -335,7 +335,7 @@ func (k *kubelet) admit(pod *corev1.Pod) *rejection {
 			others = append(others, other)
 		}
 	}
-	return fit(allocatable(k.machine, k.options.Reserved), others, pod)
+	return fit(allocatable(k.machine), others, pod)
 }
 
 func (k *kubelet) patchPod(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) error {

@@ -27,7 +27,7 @@ const (
 
 // newNode is the Node as a worker of the cloud registers it: without a label, a taint or a provider
 // ID of ours, and not ready yet.
-func newNode(machine Machine, reserved corev1.ResourceList, version string, now time.Time) *corev1.Node {
+func newNode(machine Machine, version string, now time.Time) *corev1.Node {
 	name := NodeName(machine.Name)
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
@@ -40,7 +40,7 @@ func newNode(machine Machine, reserved corev1.ResourceList, version string, now 
 		},
 		Status: corev1.NodeStatus{
 			Capacity:    capacity(machine),
-			Allocatable: allocatable(machine, reserved),
+			Allocatable: allocatable(machine),
 			Addresses: []corev1.NodeAddress{
 				{Type: corev1.NodeInternalIP, Address: machine.IP},
 				{Type: corev1.NodeHostName, Address: name},
@@ -75,14 +75,16 @@ func capacity(machine Machine) corev1.ResourceList {
 	}
 }
 
-// allocatable is capacity without what system and kubelet keep, and never negative.
-func allocatable(machine Machine, reserved corev1.ResourceList) corev1.ResourceList {
+// reserved is what system and kubelet keep of a machine.
+func reserved() corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi")}
+}
+
+// allocatable is capacity without what is reserved, and never negative.
+func allocatable(machine Machine) corev1.ResourceList {
 	left := capacity(machine)
-	for name, keep := range reserved {
-		amount, ok := left[name]
-		if !ok {
-			continue
-		}
+	for name, keep := range reserved() {
+		amount := left[name]
 		amount.Sub(keep)
 		if amount.Sign() < 0 {
 			amount = *resource.NewQuantity(0, amount.Format)

@@ -18,7 +18,7 @@ import (
 var machine = Machine{Name: "Worker-A1", IP: "10.1.1.1", CPU: 4, MemoryMB: 8192, DiskGB: 80}
 
 func TestANodeIsBornAsTheCloudsWorkersAre(t *testing.T) {
-	node := newNode(machine, Options{}.withDefaults().Reserved, "v1.37.2", t0)
+	node := newNode(machine, "v1.37.2", t0)
 	want := map[string]string{"kubernetes.io/hostname": "worker-a1", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 	if diff := cmp.Diff(want, node.Labels); diff != "" {
 		t.Errorf("labels: %s", diff)
@@ -47,14 +47,9 @@ func TestANodeIsBornAsTheCloudsWorkersAre(t *testing.T) {
 
 func TestReservationsNeverMakeAllocatableNegative(t *testing.T) {
 	tiny := Machine{Name: "tiny", IP: "10.1.1.1", CPU: 1, MemoryMB: 128, DiskGB: 1}
-	left := allocatable(tiny, corev1.ResourceList{
-		corev1.ResourceMemory: resource.MustParse("256Mi"), "example.com/gpu": resource.MustParse("1"),
-	})
+	left := allocatable(tiny)
 	if memory := left[corev1.ResourceMemory]; !memory.IsZero() {
 		t.Errorf("memory is %s", memory.String())
-	}
-	if _, ok := left["example.com/gpu"]; ok {
-		t.Error("a reservation made a resource that the machine has not")
 	}
 }
 

@@ -30,14 +30,14 @@ func (s *Stack) install(ctx context.Context) error {
 	}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "vpsie-secret"},
-		StringData: map[string]string{"token": token, "url": s.Info.VPSieURL},
+		StringData: s.credentials(),
 	}
 	if _, err := client.CoreV1().Secrets(namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating the credentials Secret: %w", err)
 	}
 	err = chart.Install(ctx, chart.Release{
 		Helm: filepath.Join(s.options.Bin, programs.Helm), Kubeconfig: s.Info.Kubeconfig, Namespace: namespace,
-		Name: serviceAccount, Dir: s.options.Chart, Set: append([]string{"replicaCount=0", "image.repository=vpsie-autoscaler"}, s.options.Values...),
+		Name: serviceAccount, Dir: s.options.Chart, Set: []string{"replicaCount=0", "image.repository=vpsie-autoscaler"},
 	})
 	if err != nil {
 		return err
@@ -48,6 +48,13 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("taking the identity of the chart's service account: %w", err)
 	}
 	return nil
+}
+
+func (s *Stack) credentials() map[string]string {
+	if s.options.Credentials == Client {
+		return map[string]string{"clientId": clientID, "clientSecret": clientSecret, "url": s.Info.VPSieURL}
+	}
+	return map[string]string{"token": token, "url": s.Info.VPSieURL}
 }
 
 // StartController runs the controller and returns when it is ready.

@@ -8,10 +8,11 @@ package stack
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -37,16 +38,27 @@ type Options struct {
 	Controller string // the controller's program; empty: none is started
 	// ControllerArgs come after the flags that the stack needs.
 	ControllerArgs []string
-	// Settings of the chart, as for helm --set.
-	Values []string
 
 	VPSiePort   int // 0: a free one
 	KubePort    int // 0: a free one
 	Seed        int64
 	WorkerLimit int
 	Boot        Boot
+	Scheduler   string                           // the program that replaces the stock kube-scheduler; empty: none does
+	Catalogue   *vpsiesim.Catalogue              // what the simulated VPSie sells; nil: its own catalogue
+	FailReady   int                              // one machine in so many joins and never becomes Ready; 0: none
+	Credentials Credentials                      // empty: Token
 	Step        func(format string, args ...any) // told what was done; nothing when nil
 }
+
+// Credentials is what the controller shows to VPSie.
+type Credentials string
+
+// The kinds of credentials.
+const (
+	Token  Credentials = "token"  // a static token
+	Client Credentials = "client" // a client identifier and its secret, exchanged for a token that expires
+)
 
 // Boot says how long the life of a machine takes.
 type Boot struct {
@@ -75,6 +87,8 @@ type Info struct {
 	ControllerKubeconfig string `json:"controllerKubeconfig"`
 	VPSieURL             string `json:"vpsieURL"`
 	VPSieToken           string `json:"vpsieToken"`
+	VPSieClientID        string `json:"vpsieClientID"`
+	VPSieClientSecret    string `json:"vpsieClientSecret"`
 	Bin                  string `json:"bin"`
 	ControllerLog        string `json:"controllerLog"`
 	MetricsURL           string `json:"metricsURL,omitempty"`
@@ -103,7 +117,10 @@ type Stack struct {
 const (
 	namespace      = "kube-system"
 	serviceAccount = "vpsie-autoscaler"
-	token          = "sandbox-token" //nolint:gosec // the simulated VPSie's, worth nothing anywhere else
+	// The simulated VPSie's, worth nothing anywhere else.
+	token        = "sandbox-token" //nolint:gosec // see above
+	clientID     = "sandbox-client"
+	clientSecret = "sandbox-secret" //nolint:gosec // see above
 	// InfoFile is where Info is written, in the state folder.
 	InfoFile = "sandbox.json"
 )
@@ -151,13 +168,16 @@ func (s *Stack) start(ctx context.Context) error {
 
 func (s *Stack) startCluster(ctx context.Context) error {
 	cluster, err := controlplane.Start(ctx, s.options.Bin, s.options.State, controlplane.Options{
-		Ports: controlplane.Ports{APIServer: s.options.KubePort},
+		Ports: controlplane.Ports{APIServer: s.options.KubePort}, SchedulerProgram: s.options.Scheduler,
 		// A dead machine is noticed in seconds: nobody wants to watch the 40 s that are right for a real cluster.
 		Args: map[controlplane.Component][]string{controlplane.ControllerManager: {"--node-monitor-grace-period=25s", "--node-monitor-period=2s"}},
 	})
 	var inUse *controlplane.PortInUseError
 	if errors.As(err, &inUse) && inUse.Port == s.options.KubePort {
 		return fmt.Errorf("starting the control plane: %w with --kube-port (0: any)", err)
+	}
+	if _, ok := errors.AsType[*controlplane.StateError](err); ok {
+		return fmt.Errorf("starting the control plane: %w with --state", err)
 	}
 	if err != nil {
 		return fmt.Errorf("starting the control plane: %w", err)
@@ -180,6 +200,17 @@ func (j joiner) Leave(ctx context.Context, m vpsiesim.Machine) error {
 	return j.fleet.Leave(ctx, m.Hostname)
 }
 
+// neverReady picks one machine in so many, for the same seed always the same ones: host names come from the seed.
+func neverReady(oneIn int, seed int64) func(hollow.Machine) bool {
+	return func(m hollow.Machine) bool {
+		if oneIn <= 0 {
+			return false
+		}
+		hash := sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, hollow.NodeName(m.Name)))
+		return binary.BigEndian.Uint64(hash[:])%uint64(oneIn) == 0
+	}
+}
+
 // listen takes the simulated VPSie's port.
 func (s *Stack) listen(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.options.VPSiePort))
@@ -196,10 +227,10 @@ func (s *Stack) listen(ctx context.Context) error {
 func (s *Stack) startVPSie() error {
 	boot := s.options.Boot
 	s.fleet = hollow.NewFleet(s.Cluster.AdminConfig(), hollow.Options{
-		ReadyDelay: boot.Ready, StartDelay: hollow.Range{Min: boot.PodStart / 2, Max: boot.PodStart}, StopDelay: boot.PodStop,
+		ReadyDelay: boot.Ready, FailReady: neverReady(s.options.FailReady, s.options.Seed), StartDelay: hollow.Range{Min: boot.PodStart / 2, Max: boot.PodStart}, StopDelay: boot.PodStop,
 	})
 	server, err := vpsiesim.New(vpsiesim.Options{
-		Token: token, Seed: s.options.Seed, WorkerLimit: s.options.WorkerLimit,
+		Catalogue: s.options.Catalogue, Token: token, ClientID: clientID, ClientSecret: clientSecret, Seed: s.options.Seed, WorkerLimit: s.options.WorkerLimit,
 		VisibleDelay: vpsiesim.Range{Min: boot.Visible / 2, Max: boot.Visible},
 		BootDelay:    vpsiesim.Range{Min: boot.Join / 2, Max: boot.Join},
 		DeleteDelay:  boot.Delete,
@@ -221,6 +252,7 @@ func (s *Stack) startVPSie() error {
 		_ = server.Run(machines) // ends without an error when the stack stops
 	}()
 	s.Info.VPSieURL, s.Info.VPSieToken = "http://"+s.listener.Addr().String(), token
+	s.Info.VPSieClientID, s.Info.VPSieClientSecret = clientID, clientSecret
 	s.Admin = simadmin.New(s.Info.VPSieURL, nil)
 	s.options.Step("a simulated VPSie answers at %s", s.Info.VPSieURL)
 	return nil
@@ -283,15 +315,4 @@ func (s *Stack) Stop() error {
 		failures = append(failures, s.Cluster.Stop())
 	}
 	return errors.Join(failures...)
-}
-
-// Copy writes the controller's log to w.
-func (s *Stack) Copy(w io.Writer) error {
-	log, err := os.Open(s.Info.ControllerLog)
-	if err != nil {
-		return fmt.Errorf("reading the controller's log: %w", err)
-	}
-	defer log.Close()
-	_, err = io.Copy(w, log)
-	return err
 }

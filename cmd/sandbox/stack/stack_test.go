@@ -7,15 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/hollow"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cmd/sandbox/programs"
 )
 
@@ -150,6 +155,64 @@ func TestAPortInUseIsNamedWithItsFlag(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestAStateFolderThatCannotBeUsedIsNamedWithItsFlag(t *testing.T) {
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "thesis.tex"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := t.TempDir()
+	mark, err := os.Create(filepath.Join(used, "sandbox.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mark.Close()
+	if err := syscall.Flock(int(mark.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{
+		foreign: fmt.Sprintf("the folder %q holds files that no sandbox put there (%q, for one): give an empty one or a new one as the state folder with --state", foreign, "thesis.tex"),
+		used:    fmt.Sprintf("the state folder %q is in use by a running sandbox (process unknown): stop that one, or give this one another folder with --state", used),
+	} {
+		want = "starting the control plane: " + want
+		if _, err := Start(t.Context(), Options{Bin: builtPrograms(t), State: state}); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestAShareOfTheMachinesNeverBecomesReady(t *testing.T) {
+	picked := func(oneIn int, seed int64) []string {
+		var names []string
+		for i := range 400 {
+			name := fmt.Sprintf("HEL-Kubernetes-49ab-slave-%04x", i)
+			if neverReady(oneIn, seed)(hollow.Machine{Name: name}) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for oneIn, bounds := range map[int][2]int{0: {0, 0}, 1: {400, 400}, 4: {70, 130}} {
+		if got := len(picked(oneIn, 1)); got < bounds[0] || got > bounds[1] {
+			t.Errorf("one in %d: %d of 400, want %v", oneIn, got, bounds)
+		}
+	}
+	if !slices.Equal(picked(4, 1), picked(4, 1)) || slices.Equal(picked(4, 1), picked(4, 2)) {
+		t.Error("the seed does not decide which machines they are")
+	}
+	if !neverReady(4, 1)(hollow.Machine{Name: strings.ToLower(picked(4, 1)[0])}) {
+		t.Error("the letter case decides too")
+	}
+}
+
+func TestTheSecretHoldsTheCredentialsThatWereAskedFor(t *testing.T) {
+	for kind, want := range map[Credentials][]string{"": {"token", "url"}, Token: {"token", "url"}, Client: {"clientId", "clientSecret", "url"}} {
+		s := newStack(Options{Credentials: kind})
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(s.credentials()))); diff != "" {
+			t.Errorf("%q: %s", kind, diff)
+		}
 	}
 }
 
