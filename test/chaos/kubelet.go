@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -70,11 +71,10 @@ func (w *world) join(ctx context.Context, machine memory.Machine) error {
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}},
 		},
 	}
-	for _, n := range w.truth.machines {
-		switch n.Status.Phase {
-		case "", v1alpha1.PhasePending, v1alpha1.PhaseProvisioning, v1alpha1.PhaseProvisioned:
-			node.Spec.Taints = []corev1.Taint{{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}}
-		default:
+	for _, name := range slices.Sorted(maps.Keys(w.truth.machines)) {
+		if effect := awaits(w.truth.machines[name], node.Name); effect != "" {
+			node.Spec.Taints = []corev1.Taint{{Key: v1alpha1.UnregisteredTaint, Effect: effect}}
+			break
 		}
 	}
 	if old := w.truth.nodes[node.Name]; old != nil { // it registers anew
@@ -87,6 +87,23 @@ func (w *world) join(ctx context.Context, machine memory.Machine) error {
 	}
 	w.learn(ctx, node)
 	return nil
+}
+
+// awaits is the effect of the taint that a Node gets because of a VPSieNode, as the chart's admission policy has it; empty: none.
+func awaits(n *v1alpha1.VPSieNode, node string) corev1.TaintEffect {
+	switch n.Status.Phase {
+	case "", v1alpha1.PhasePending, v1alpha1.PhaseProvisioning, v1alpha1.PhaseProvisioned:
+		return corev1.TaintEffectNoExecute
+	case v1alpha1.PhaseFailed:
+		if n.Status.Order != nil && n.Status.InstanceID == "" {
+			return corev1.TaintEffectNoExecute
+		}
+	default:
+	}
+	if strings.EqualFold(n.Status.Hostname, node) {
+		return corev1.TaintEffectNoSchedule
+	}
+	return ""
 }
 
 // run starts a pod or two, which have to be moved before the machine may go.

@@ -31,7 +31,11 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
 
-var birthTaint = corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}
+var (
+	birthTaint = corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}
+	// againTaint lets the pods of a machine that registers anew stay.
+	againTaint = corev1.Taint{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoSchedule}
+)
 
 var _ = Describe("The installed chart", Label("basic"), Ordered, func() {
 	var (
@@ -173,15 +177,21 @@ var _ = Describe("The installed chart", Label("basic"), Ordered, func() {
 			for i, phase := range phases {
 				name := fmt.Sprintf("hel-kubernetes-49ab-slave-10a%d", i)
 				has(ctx, phase, strings.ToUpper(name))
-				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{birthTaint}), string(phase))
+				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{againTaint}), string(phase))
 			}
+		})
+
+		It("keeps pods from staying on it while it has not joined", func(ctx context.Context) {
+			const name = "hel-kubernetes-49ab-slave-14ab"
+			has(ctx, v1alpha1.PhaseProvisioned, name)
+			Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20 * time.Second).Should(Equal([]corev1.Taint{birthTaint}))
 		})
 
 		It("refuses to taint any other worker", func(ctx context.Context) {
 			for i, phase := range phases {
 				name := fmt.Sprintf("hel-kubernetes-49ab-slave-11a%d", i)
 				has(ctx, phase, name)
-				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{birthTaint}), "the policy has seen the change")
+				Eventually(taintsAtBirth).WithArguments(ctx, k8s, node(name)).WithTimeout(20*time.Second).Should(Equal([]corev1.Taint{againTaint}), "the policy has seen the change")
 				Expect(taintsAtBirth(ctx, k8s, node("hel-kubernetes-49ab-slave-12ab"))).To(BeEmpty(), string(phase))
 			}
 		})
