@@ -139,7 +139,7 @@ func (c *Collector) Pass(ctx context.Context) error {
 
 // act does what is due, in the order of the findings, within the share of one pass.
 func (c *Collector) act(ctx context.Context, w *world, found []finding, now time.Time) error {
-	left := max(1, int(c.options.Share*float64(w.managed)))
+	left := cloudprovider.AtOnce(c.options.Share, w.managed)
 	var errs []error
 	for _, f := range found {
 		if now.Sub(c.cases[f].since) < c.options.MinimumAge || f.kind == unknownMachine || c.cases[f].told {

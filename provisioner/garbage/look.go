@@ -62,7 +62,7 @@ func (c *Collector) look(ctx context.Context) ([]finding, *world, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(inventory.Instances) == 0 && w.managed > 0 {
+	if inventory.Contradicts(w.managed) {
 		return nil, nil, errEmpty
 	}
 	return w.compare(), w, nil

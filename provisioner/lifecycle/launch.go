@@ -65,8 +65,8 @@ func (r *Reconciler) launch(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 
 // record writes the next order down.
 func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
-	if adopted, err := r.adopt(ctx, vn); err != nil || adopted {
-		return 0, err
+	if adopted, wait, err := r.adopt(ctx, vn); err != nil || adopted || wait > 0 {
+		return wait, err
 	}
 	if len(choices(vn)) == 0 {
 		r.fail(vn, reasonRefused, fmt.Sprintf("VPSie could deliver none of the offerings: %s", refusals(vn)))
@@ -259,7 +259,6 @@ func (r *Reconciler) all(ctx context.Context) ([]v1alpha1.VPSieNode, error) {
 }
 
 func (r *Reconciler) fail(vn *v1alpha1.VPSieNode, reason, message string) {
-	vn.Status.Phase = v1alpha1.PhaseFailed
 	// Two conditions tell how far it came; the one that is not True carries the reason.
 	kind := v1alpha1.ConditionLaunched
 	if meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionLaunched) {
@@ -268,6 +267,12 @@ func (r *Reconciler) fail(vn *v1alpha1.VPSieNode, reason, message string) {
 	if meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) {
 		kind = v1alpha1.ConditionInitialized
 	}
+	r.failAs(vn, kind, reason, message)
+}
+
+// failAs fails the VPSieNode for a reason that the condition tells.
+func (r *Reconciler) failAs(vn *v1alpha1.VPSieNode, kind, reason, message string) {
+	vn.Status.Phase = v1alpha1.PhaseFailed
 	setCondition(vn, kind, metav1.ConditionFalse, reason, message)
 	setTransition(vn, kind, r.options.Clock.Now()) // failedAt counts from here
 	r.metrics.failed(reason)

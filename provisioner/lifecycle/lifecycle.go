@@ -55,6 +55,8 @@ type Options struct {
 	RegistrationTimeout time.Duration // how long a machine may take to join and become ready; 20m
 	FailedTTL           time.Duration // how long a failed VPSieNode is kept to be read; 30m
 	InventoryInterval   time.Duration // the least time between two reads of the inventory; 5s
+	ReleaseTimeout      time.Duration // how long a machine may take to go before its destruction is asked for again; 15m
+	GoneShare           float64       // of the machines that may be taken for gone within OrderSettle, at least one; 0.1
 	OpenTogether        time.Duration // how long a Node that is Ready waits for the others of its plan; 0: not at all
 	Workers             int           // VPSieNodes that are worked on at the same time; 10
 	Registerer          prometheus.Registerer
@@ -72,11 +74,15 @@ func (o Options) withDefaults() Options {
 		{&o.LaunchTimeout, 15 * time.Minute},
 		{&o.RegistrationTimeout, 20 * time.Minute},
 		{&o.FailedTTL, 30 * time.Minute},
+		{&o.ReleaseTimeout, 15 * time.Minute},
 		{&o.InventoryInterval, 5 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.fallback
 		}
+	}
+	if o.GoneShare == 0 {
+		o.GoneShare = 0.1
 	}
 	if o.Workers == 0 {
 		o.Workers = 10
@@ -98,6 +104,8 @@ type Reconciler struct {
 	claims      *claims
 	sending     *sendings
 	permits     *permits
+	verdicts    *verdicts
+	farewells   *farewells
 	metrics     *metrics
 
 	announcements announcements
@@ -113,6 +121,8 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 		claims:      &claims{held: map[string]claimant{}},
 		sending:     &sendings{},
 		permits:     &permits{recorded: map[types.UID]string{}},
+		verdicts:    &verdicts{given: map[types.UID]time.Time{}},
+		farewells:   &farewells{of: map[types.UID]farewell{}},
 	}
 }
 
@@ -211,6 +221,7 @@ func (r *Reconciler) dropFinalizer(ctx context.Context, vn *v1alpha1.VPSieNode) 
 	err := r.kube.Patch(ctx, vn, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if err == nil || apierrors.IsNotFound(err) {
 		r.claims.release(vn.UID)
+		r.farewells.forget(vn.UID)
 	}
 	switch {
 	case apierrors.IsNotFound(err):

@@ -35,6 +35,8 @@ type cloud struct {
 	releases  []string
 	releaseIs error
 	keep      bool // a release is accepted and does nothing
+	short     bool // the inventory lists none but those shown
+	shown     []string
 	down      error
 	cluster   string
 }
@@ -58,7 +60,13 @@ func (c *cloud) Inventory(context.Context) (cloudprovider.Inventory, error) {
 	if c.down != nil {
 		return cloudprovider.Inventory{}, c.down
 	}
-	return cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now(), Cluster: c.cluster}, nil
+	inventory := cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now(), Cluster: c.cluster}
+	if c.short {
+		inventory.Instances = slices.DeleteFunc(inventory.Instances, func(i cloudprovider.Instance) bool { return !slices.Contains(c.shown, i.ID) })
+	} else if !c.keep {
+		c.machines = slices.DeleteFunc(c.machines, func(i cloudprovider.Instance) bool { return i.Deleting })
+	}
+	return inventory, nil
 }
 
 func (c *cloud) Release(_ context.Context, id string) error {
@@ -66,8 +74,16 @@ func (c *cloud) Release(_ context.Context, id string) error {
 	if c.releaseIs != nil || c.keep {
 		return c.releaseIs
 	}
-	c.machines = slices.DeleteFunc(c.machines, func(i cloudprovider.Instance) bool { return i.ID == id })
-	return nil
+	if c.short && !slices.Contains(c.shown, id) {
+		return cloudprovider.Errorf(cloudprovider.LookFirst, "NotFound", "machine %q is not in the inventory", id)
+	}
+	for i := range c.machines {
+		if c.machines[i].ID == id {
+			c.machines[i].Deleting = true // and listed so once
+			return nil
+		}
+	}
+	return cloudprovider.Errorf(cloudprovider.LookFirst, "NotFound", "machine %q is not in the inventory", id)
 }
 
 // appear lets a machine of the size show up.
@@ -219,6 +235,12 @@ func (w *world) join(ready corev1.ConditionStatus) {
 	if err := w.kube.Create(context.Background(), node); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// falls makes the Node Ready or not, as its kubelet, or its silence, does.
+func (w *world) falls(ready corev1.ConditionStatus) {
+	w.t.Helper()
+	w.change(func(n *corev1.Node) { n.Status.Conditions[0].Status = ready })
 }
 
 func (w *world) theNode() *corev1.Node {
