@@ -62,6 +62,10 @@ const (
 	JoinsTwice Kind = "joinsTwice"
 	// SlowDelete keeps the machine DelaySeconds longer.
 	SlowDelete Kind = "slowDelete"
+	// EmptyList lists no worker for DelaySeconds, although there are some.
+	EmptyList Kind = "emptyList"
+	// ShortList leaves every other worker out of the list for DelaySeconds.
+	ShortList Kind = "shortList"
 )
 
 // Kinds lists every kind of fault.
@@ -70,6 +74,7 @@ func Kinds() []Kind {
 		Status, Error200, LostReplyAfterEffect, LostReplyBeforeEffect, Latency, RateLimited,
 		NeverAppears, NeverJoins, UpperCaseHostname, DeleteLies, NoStock, ClusterLocked, BalloonMemory,
 		Quota, SameSize, ExpiredToken, ObjectReply, Duplicate, SlowAppear, Vanishes, JoinsTwice, SlowDelete,
+		EmptyList, ShortList,
 	}
 }
 
@@ -172,6 +177,8 @@ func ruleOf(kind Kind) (rule, bool) {
 		return rule{calls: Orders(), takes: []string{"sizeId", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case SlowDelete:
 		return rule{calls: Deletions(), takes: []string{"identifier", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
+	case EmptyList, ShortList:
+		return rule{calls: []Call{GetCluster}, takes: []string{"delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case SameSize:
 		return rule{calls: []Call{AddNodeGroup}}, true
 	case ExpiredToken:
