@@ -43,6 +43,8 @@ const (
 	reasonRefused       = "Refused"
 )
 
+const restarted = "the controller restarted between writing the order down and learning its outcome"
+
 // maxSeen is the bound of status.order.seen.
 const maxSeen = 1024
 
@@ -58,7 +60,7 @@ func (r *Reconciler) launch(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 	case r.sending.take(vn.UID, order.Time.Time):
 		return 0, r.send(ctx, vn)
 	default:
-		r.orderUnknown(vn, "the controller restarted between writing the order down and learning its outcome")
+		r.orderUnknown(vn, restarted)
 		return r.recognise(ctx, vn)
 	}
 }
@@ -115,7 +117,8 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 	return 0, nil
 }
 
-// send orders the machine that was written down. It is called once for each record.
+// send orders the machine that was written down. It is called once for each record. The call may take minutes, in which it waits for its turn:
+// what it leads to is counted from its end.
 func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	choice := chosen(vn)
 	logger := log.FromContext(ctx).WithValues("vpsieNode", klog.KObj(vn), "offering", choice.Name, "pricePerHour", choice.PricePerHour)
@@ -126,6 +129,7 @@ func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	case cloudprovider.NoReaction:
 		vn.Status.Phase = v1alpha1.PhaseProvisioning
 		vn.Status.Order.State = v1alpha1.OrderAccepted
+		vn.Status.Order.Time = r.microNow()
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonOrdered, fmt.Sprintf("VPSie accepted the order of %s; waiting for the machine to appear", choice.Name))
 		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, priceText(choice.PricePerHour))
 		logger.Info("ordered machine")
@@ -152,9 +156,16 @@ func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	}
 }
 
+// microNow is the time to the precision that the API keeps.
+func (r *Reconciler) microNow() metav1.MicroTime {
+	return metav1.NewMicroTime(r.options.Clock.Now().Truncate(time.Microsecond))
+}
+
+// orderUnknown notes that VPSie may or may not have been asked for the machine, at the latest now.
 func (r *Reconciler) orderUnknown(vn *v1alpha1.VPSieNode, why string) {
 	vn.Status.Phase = v1alpha1.PhaseProvisioning
 	vn.Status.Order.State = v1alpha1.OrderUnknown
+	vn.Status.Order.Time = r.microNow()
 	message := fmt.Sprintf("whether %s was ordered is not known (%s); it is not ordered again while it may still appear", chosen(vn).Name, why)
 	setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reasonUnknown, message)
 	r.event(vn, corev1.EventTypeWarning, EventOrderUnknown, "Order", "%s", message)

@@ -172,9 +172,12 @@ func (r *Reconciler) settled(ctx context.Context, vn *v1alpha1.VPSieNode) (bool,
 		adopted, wait, err := r.adopt(ctx, vn)
 		return !adopted && wait == 0 && err == nil, wait, err
 	}
-	if order.State == v1alpha1.OrderRecorded && r.sending.take(vn.UID, order.Time.Time) {
-		vn.Status.Order = nil // written down by this process and never sent
-		return true, 0, nil
+	if order.State == v1alpha1.OrderRecorded {
+		if r.sending.take(vn.UID, order.Time.Time) {
+			vn.Status.Order = nil // written down by this process and never sent
+			return true, 0, nil
+		}
+		r.orderUnknown(vn, restarted)
 	}
 	if !r.owed(vn) {
 		return r.neverBought(vn)

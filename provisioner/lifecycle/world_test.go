@@ -37,11 +37,13 @@ type cloud struct {
 	keep      bool // a release is accepted and does nothing
 	short     bool // the inventory lists none but those shown
 	shown     []string
+	slow      time.Duration // that an order waits for its turn
 	down      error
 	cluster   string
 }
 
 func (c *cloud) Order(_ context.Context, o cloudprovider.Order) error {
+	c.clock.Step(c.slow)
 	if len(c.refuse) > 0 {
 		err := c.refuse[0]
 		c.refuse = c.refuse[1:]
