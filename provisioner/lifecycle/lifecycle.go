@@ -182,6 +182,9 @@ func (r *Reconciler) advance(ctx context.Context, vn *v1alpha1.VPSieNode) (time.
 	}
 }
 
+// lastWords is how long a process that ends may take to note what became of an order. Managers wait 30 seconds for what they run.
+const lastWords = 10 * time.Second
+
 func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieNode) error {
 	sent := r.sending.justTaken(vn.UID)
 	if equality.Semantic.DeepEqual(before.Status, vn.Status) {
@@ -192,6 +195,10 @@ func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieN
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if sent {
 		patch = client.MergeFrom(before)
+		// Also by a process that was told to end meanwhile: the next one would look for the machine, or for none, until its time is over.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
 	}
 	err := r.kube.Status().Patch(ctx, vn, patch)
 	if client.IgnoreNotFound(err) != nil {

@@ -4,10 +4,14 @@
 package lifecycle
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
@@ -89,4 +93,42 @@ func TestARecordThatIsFoundAfterARestartIsLookedForFromThenOn(t *testing.T) {
 			t.Errorf("phase %s, machines %v: want the machine recognised and released", got, w.cloud.machines)
 		}
 	})
+}
+
+func TestWhatBecameOfAnOrderIsNotedByAProcessThatWasToldToEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refuse error
+		want   v1alpha1.OrderState
+	}{
+		"an order that was accepted":        {nil, v1alpha1.OrderAccepted},
+		"an order whose reply was lost":     {errLost, v1alpha1.OrderUnknown},
+		"an order that cannot be delivered": {errNoStock, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, vpsieNode())
+			w.r.kube = interceptor.NewClient(w.kube.(client.WithWatch), interceptor.Funcs{
+				SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+					if ctx.Err() != nil {
+						return ctx.Err()
+					}
+					return c.SubResource(sub).Patch(ctx, object, patch, opts...)
+				},
+			})
+			w.steps(1)
+			ctx, cancel := context.WithCancel(t.Context())
+			w.cloud.refuse, w.cloud.sends = []error{tc.refuse}, cancel
+			w.clock.Step(time.Second)
+			_, _ = w.r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Name: "general-1"}})
+			if ctx.Err() == nil {
+				t.Fatal("nothing was sent")
+			}
+			got := v1alpha1.OrderState("")
+			if order := w.node().Status.Order; order != nil {
+				got = order.State
+			}
+			if got != tc.want {
+				t.Errorf("the order is %q, want %q", got, tc.want)
+			}
+		})
+	}
 }

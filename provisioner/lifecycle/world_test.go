@@ -37,6 +37,7 @@ type cloud struct {
 	keep      bool // a release is accepted and does nothing
 	short     bool // the inventory lists none but those shown
 	shown     []string
+	sends     func()        // is called when an order arrives
 	slow      time.Duration // that an order waits for its turn
 	down      error
 	cluster   string
@@ -44,6 +45,9 @@ type cloud struct {
 
 func (c *cloud) Order(_ context.Context, o cloudprovider.Order) error {
 	c.clock.Step(c.slow)
+	if c.sends != nil {
+		c.sends()
+	}
 	if len(c.refuse) > 0 {
 		err := c.refuse[0]
 		c.refuse = c.refuse[1:]
