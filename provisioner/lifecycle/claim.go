@@ -5,12 +5,18 @@ package lifecycle
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -39,7 +45,7 @@ type claims struct {
 }
 
 // claim returns the machine that belongs to vn, empty while there is none.
-func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) string {
+func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory, nodes joined) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	taken := owners(all)
@@ -52,7 +58,7 @@ func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, invento
 	waiting := slices.DeleteFunc(slices.Clone(all), func(n v1alpha1.VPSieNode) bool {
 		return n.UID == vn.UID || holds(taken, n.UID)
 	})
-	id := assign(append(waiting, *vn), taken, inventory)[vn.UID]
+	id := assign(append(waiting, *vn), taken, inventory, nodes)[vn.UID]
 	if id != "" {
 		c.held[id] = claimant{uid: vn.UID, name: vn.Name}
 	}
@@ -92,7 +98,7 @@ func owners(all []v1alpha1.VPSieNode) map[string]claimant {
 // assign gives each machine that belongs to nobody to the first VPSieNode that may have ordered it. Those whose order was accepted come
 // before those whose order may not have been sent, and those before the failed and the deleted: these only need to be told what to
 // release.
-func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory) map[types.UID]string {
+func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory, nodes joined) map[types.UID]string {
 	waiting := slices.DeleteFunc(slices.Clone(all), func(n v1alpha1.VPSieNode) bool {
 		return n.Status.Order == nil || n.Status.InstanceID != ""
 	})
@@ -104,9 +110,9 @@ func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloud
 		)
 	})
 	given := map[types.UID]string{}
-	for _, instance := range rarestFirst(waiting, taken, inventory) {
+	for _, instance := range rarestFirst(waiting, taken, inventory, nodes) {
 		for _, n := range waiting {
-			if given[n.UID] == "" && mayBe(n, instance) {
+			if given[n.UID] == "" && mayBe(n, instance, nodes) {
 				given[n.UID] = instance.ID
 				break
 			}
@@ -118,7 +124,7 @@ func assign(all []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloud
 // rarestFirst returns the machines that belong to nobody, those first that the fewest may have ordered. An order knows the machines that
 // were there before it: were an old machine passed over, those who may have ordered it would take newer ones, and it would stay nobody's
 // while the last order waits for ever.
-func rarestFirst(waiting []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory) []cloudprovider.Instance {
+func rarestFirst(waiting []v1alpha1.VPSieNode, taken map[string]claimant, inventory cloudprovider.Inventory, nodes joined) []cloudprovider.Instance {
 	var free []cloudprovider.Instance
 	mayHave := map[string]int{}
 	for _, instance := range inventory.Instances {
@@ -127,7 +133,7 @@ func rarestFirst(waiting []v1alpha1.VPSieNode, taken map[string]claimant, invent
 		}
 		free = append(free, instance)
 		for _, n := range waiting {
-			if mayBe(n, instance) {
+			if mayBe(n, instance, nodes) {
 				mayHave[instance.ID]++
 			}
 		}
@@ -147,8 +153,44 @@ func urgency(n v1alpha1.VPSieNode) int {
 	}
 }
 
-func mayBe(n v1alpha1.VPSieNode, instance cloudprovider.Instance) bool {
-	return instance.Matches(n.Status.Order.Offering) && !slices.Contains(n.Status.Order.Seen, instance.ID)
+// mayBe says whether the machine may be the answer to the order of n: it has the size, it was not there before, as far as anybody can tell, and no
+// Node says that it is another's.
+func mayBe(n v1alpha1.VPSieNode, instance cloudprovider.Instance, nodes joined) bool {
+	return instance.Matches(n.Status.Order.Offering) && !slices.Contains(n.Status.Order.Seen, instance.ID) && !nodes.rulesOut(n, instance)
+}
+
+// joined is what Nodes tell of machines.
+type joined struct {
+	named map[string]string    // machines that a registered Node names, and whose it says they are
+	since map[string]time.Time // when the Node of that name joined, of those that are Ready
+}
+
+func (j joined) rulesOut(n v1alpha1.VPSieNode, instance cloudprovider.Instance) bool {
+	// The VPSieNode may be there or not: its object may have been lost, and its machine is no answer to anybody's order.
+	if owner, ok := j.named[instance.ID]; ok && owner != n.Name {
+		return true
+	}
+	since, ok := j.since[strings.ToLower(instance.Hostname)]
+	return ok && since.Before(n.CreationTimestamp.Time)
+}
+
+// joined reads what Nodes tell of machines. One that is not Ready may be what is left of an earlier machine of the same name.
+func (r *Reconciler) joined(ctx context.Context) (joined, error) {
+	nodes := &corev1.NodeList{}
+	if err := r.kube.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return joined{}, fmt.Errorf("listing nodes: %w", err)
+	}
+	j := joined{named: map[string]string{}, since: map[string]time.Time{}}
+	for i := range nodes.Items {
+		node := &nodes.Items[i]
+		if owner := node.Labels[v1alpha1.VPSieNodeLabel]; owner != "" {
+			j.named[node.Annotations[v1alpha1.VPSIDAnnotation]] = owner
+		}
+		if ready(node) {
+			j.since[strings.ToLower(node.Name)] = node.CreationTimestamp.Time
+		}
+	}
+	return j, nil
 }
 
 // strangers returns the machines that belong to no VPSieNode: none of them can be the answer to an order yet to be sent.
@@ -161,6 +203,20 @@ func strangers(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) []st
 		}
 	}
 	return ids
+}
+
+// alsoSeen adds machines that were listed of late and belong to no VPSieNode to those that an order knows, as far as the record has room: the list
+// that the record was written from may have been short.
+func alsoSeen(seen []string, all []v1alpha1.VPSieNode, remembered []string) []string {
+	taken := owners(all)
+	known := sets.New(seen...)
+	for _, id := range remembered {
+		if _, ok := taken[id]; ok || known.Has(id) || len(seen) >= maxSeen {
+			continue
+		}
+		seen = append(seen, id)
+	}
+	return seen
 }
 
 // sendings remembers which order records were written by this process and not yet sent. A record without a memory was written

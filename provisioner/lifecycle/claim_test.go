@@ -23,7 +23,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func waiting(name, offering string, state v1alpha1.OrderState, after time.Duration, seen ...string) v1alpha1.VPSieNode {
 	return v1alpha1.VPSieNode{
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(noon)},
 		Status: v1alpha1.VPSieNodeStatus{
 			Phase: v1alpha1.PhaseProvisioning,
 			Order: &v1alpha1.OrderRecord{Offering: offering, State: state, Time: metav1.NewMicroTime(noon.Add(after)), Attempt: 1, Seen: seen},
@@ -55,6 +55,7 @@ func TestAssign(t *testing.T) {
 	cases := map[string]struct {
 		nodes     []v1alpha1.VPSieNode
 		inventory cloudprovider.Inventory
+		joined    joined
 		want      map[types.UID]string
 	}{
 		"the oldest order of the size gets the first machine": {
@@ -94,13 +95,21 @@ func TestAssign(t *testing.T) {
 		"a failed VPSieNode gets the late machine, to release it": {
 			nodes: []v1alpha1.VPSieNode{failed(waiting("a", "2", accepted, 0))}, inventory: instances("x"), want: map[types.UID]string{"a": "x"},
 		},
+		"a machine whose Node says that it is another's is not given away": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 0), waiting("b", "2", accepted, time.Second)}, inventory: instances("x"),
+			joined: joined{named: map[string]string{"x": "b"}}, want: map[types.UID]string{"b": "x"},
+		},
+		"a machine that had joined before the VPSieNode was made is not its answer": {
+			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 0)}, inventory: instances("x", "y"),
+			joined: joined{since: map[string]time.Time{"host-x": noon.Add(-time.Second), "host-y": noon}}, want: map[types.UID]string{"a": "y"},
+		},
 		"a VPSieNode that ordered nothing gets nothing": {
 			nodes: []v1alpha1.VPSieNode{{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a"}}}, inventory: instances("x"), want: map[types.UID]string{},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := assign(tc.nodes, owners(tc.nodes), tc.inventory)
+			got := assign(tc.nodes, owners(tc.nodes), tc.inventory, tc.joined)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("assignment (-want +got):\n%s", diff)
 			}
@@ -131,7 +140,7 @@ func TestAStormOfOrdersLeavesNoMachineToNobody(t *testing.T) {
 			hidden = slices.Delete(hidden, i, i+1)
 			slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return strings.Compare(a.ID, b.ID) })
 		}
-		look := func(i int) { nodes[i].Status.InstanceID = c.claim(&nodes[i], nodes, inventory) }
+		look := func(i int) { nodes[i].Status.InstanceID = c.claim(&nodes[i], nodes, inventory, joined{}) }
 		for len(nodes) < many || len(hidden) > 0 {
 			switch what := random.IntN(3); {
 			case what == 0 && len(nodes) < many:
@@ -155,17 +164,17 @@ func TestAMachineIsGivenOnceAlthoughTheWatchesAreBehind(t *testing.T) {
 	c := &claims{held: map[string]claimant{}}
 	first, second := waiting("a", "2", v1alpha1.OrderAccepted, 0), waiting("b", "2", v1alpha1.OrderAccepted, time.Second)
 	stale := []v1alpha1.VPSieNode{first, second} // what both see: neither shows its claim
-	if got := c.claim(&first, stale, instances("x")); got != "x" {
+	if got := c.claim(&first, stale, instances("x"), joined{}); got != "x" {
 		t.Fatalf("the first claim got %q, want x", got)
 	}
-	if got := c.claim(&second, stale, instances("x")); got != "" {
+	if got := c.claim(&second, stale, instances("x"), joined{}); got != "" {
 		t.Errorf("the second claim got %q, want nothing", got)
 	}
 	// A machine that sorts before the first must not change hands either.
-	if got := c.claim(&second, stale, instances("w", "x")); got != "w" {
+	if got := c.claim(&second, stale, instances("w", "x"), joined{}); got != "w" {
 		t.Errorf("the second claim got %q, want w", got)
 	}
-	if got := c.claim(&first, stale, instances("w", "x")); got != "x" {
+	if got := c.claim(&first, stale, instances("w", "x"), joined{}); got != "x" {
 		t.Errorf("the first claim got %q when asked again, want x", got)
 	}
 }

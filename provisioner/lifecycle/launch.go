@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -110,7 +109,7 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 		State:    v1alpha1.OrderRecorded,
 		Time:     metav1.NewMicroTime(now),
 		Attempt:  int32(len(vn.Status.Refusals)) + 1,
-		Seen:     seen,
+		Seen:     alsoSeen(seen, all, r.inventories.remembered()),
 	}
 	r.sending.prepare(vn.UID, now)
 	setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonRecorded, fmt.Sprintf("about to order %s", choice.Name))
@@ -122,8 +121,13 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	choice := chosen(vn)
 	logger := log.FromContext(ctx).WithValues("vpsieNode", klog.KObj(vn), "offering", choice.Name, "pricePerHour", choice.PricePerHour)
+	seen := vn.Status.Order.Seen
+	if all, err := r.all(ctx); err == nil { // else what the record has is enough
+		seen = alsoSeen(seen, all, r.inventories.remembered())
+	}
 	err := r.cloud.Order(ctx, cloudprovider.Order{Name: vn.Name, OfferingID: choice.ID, Datacenter: vn.Spec.Datacenter})
 	reaction := cloudprovider.ReactionTo(err)
+	vn.Status.Order.Seen = seen
 	r.metrics.ordered(reaction)
 	switch reaction {
 	case cloudprovider.NoReaction:
@@ -208,11 +212,11 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if err != nil {
 		return false, 0, err
 	}
-	inventory, err = r.withoutNamed(ctx, vn, inventory)
+	nodes, err := r.joined(ctx)
 	if err != nil {
 		return false, 0, err
 	}
-	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory)
+	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory, nodes)
 	instance, found := inventory.Find(id)
 	if !found {
 		return false, 0, nil
@@ -223,23 +227,6 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
 	}
 	return true, 0, nil
-}
-
-// withoutNamed leaves out the machines that a registered Node says are another VPSieNode's, be that VPSieNode there or not: its object may have been
-// lost, and its machine is no answer to anybody's order.
-func (r *Reconciler) withoutNamed(ctx context.Context, vn *v1alpha1.VPSieNode, inventory cloudprovider.Inventory) (cloudprovider.Inventory, error) {
-	nodes := &corev1.NodeList{}
-	if err := r.kube.List(ctx, nodes, client.HasLabels{v1alpha1.VPSieNodeLabel}); err != nil {
-		return inventory, fmt.Errorf("listing registered nodes: %w", err)
-	}
-	named := map[string]bool{}
-	for i := range nodes.Items {
-		if nodes.Items[i].Labels[v1alpha1.VPSieNodeLabel] != vn.Name {
-			named[nodes.Items[i].Annotations[v1alpha1.VPSIDAnnotation]] = true
-		}
-	}
-	inventory.Instances = slices.DeleteFunc(slices.Clone(inventory.Instances), func(i cloudprovider.Instance) bool { return named[i.ID] })
-	return inventory, nil
 }
 
 // take writes down whose machine the instance is.

@@ -117,12 +117,14 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 	m := newMetrics(options.Registerer)
 	return &Reconciler{
 		kube: kube, cloud: cloud, drain: drain, recorder: recorder, options: options, metrics: m,
-		inventories: &inventories{cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m},
-		claims:      &claims{held: map[string]claimant{}},
-		sending:     &sendings{},
-		permits:     &permits{recorded: map[types.UID]string{}},
-		verdicts:    &verdicts{given: map[types.UID]time.Time{}},
-		farewells:   &farewells{of: map[types.UID]farewell{}},
+		inventories: &inventories{
+			cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m, memory: options.patience(v1alpha1.OrderAccepted),
+		},
+		claims:    &claims{held: map[string]claimant{}},
+		sending:   &sendings{},
+		permits:   &permits{recorded: map[types.UID]string{}},
+		verdicts:  &verdicts{given: map[types.UID]time.Time{}},
+		farewells: &farewells{of: map[types.UID]farewell{}},
 	}
 }
 

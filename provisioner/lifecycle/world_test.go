@@ -231,7 +231,7 @@ func (w *world) delete() {
 func (w *world) join(ready corev1.ConditionStatus) {
 	w.t.Helper()
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "hel-slave-x", UID: "node-uid", Labels: map[string]string{corev1.LabelHostname: "hel-slave-x"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "hel-slave-x", UID: "node-uid", CreationTimestamp: metav1.NewTime(w.clock.Now()), Labels: map[string]string{corev1.LabelHostname: "hel-slave-x"}},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}, {Key: "foreign", Effect: corev1.TaintEffectNoSchedule}}},
 		Status: corev1.NodeStatus{
 			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3900m")},
