@@ -210,6 +210,9 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 			return wait, nil
 		}
 	}
+	if reason == "" && !initialized && !r.heldTooLong(vn) {
+		reason, message = lacking(vn, node)
+	}
 	if reason != "" {
 		if initialized && reason == reasonNotReady {
 			// It has been a Node and may be one again; what is to become of it is the disruption loop's to say.
@@ -254,6 +257,18 @@ func missing(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string)
 		have := node.Status.Allocatable[name]
 		if have.IsZero() && !vn.Spec.Resources.Name(name, "").IsZero() {
 			return reasonResourcesMissing, fmt.Sprintf("node %q does not offer any %s yet", node.Name, name)
+		}
+	}
+	return "", ""
+}
+
+// lacking says what the Node does not offer of what its pods request. Devices come one by one. Memory that a machine got less of than was sold
+// does not, so this is waited for only as long as a Node may be held: the pods that fit run, and the others are planned for anew.
+func lacking(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string) {
+	for _, name := range slices.Sorted(maps.Keys(vn.Spec.Resources)) {
+		have, want := node.Status.Allocatable[name], vn.Spec.Resources[name]
+		if have.Cmp(want) < 0 {
+			return reasonResourcesMissing, fmt.Sprintf("node %q offers %s %s yet, and its pods request %s", node.Name, have.String(), name, want.String())
 		}
 	}
 	return "", ""
