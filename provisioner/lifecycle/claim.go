@@ -26,8 +26,9 @@ import (
 // that belong to nobody are given to the VPSieNodes that wait for that size, in a total order, and nobody ever gives one back.
 
 type claimant struct {
-	uid  types.UID
-	name string
+	uid   types.UID
+	name  string
+	until time.Time // its VPSieNode was removed by force, and the machine is held back until then; zero: it is there
 }
 
 // patience is how long after an order a machine may be the answer to it.
@@ -73,6 +74,26 @@ func (c *claims) release(uid types.UID) {
 			delete(c.held, id)
 		}
 	}
+}
+
+// orphan gives up, at a time, what a VPSieNode held that was removed by force. Not at once: its machine is no answer to the orders that are open,
+// and is not among those that they know.
+func (c *claims) orphan(uid types.UID, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, holder := range c.held {
+		if holder.uid == uid {
+			holder.until = until
+			c.held[id] = holder
+		}
+	}
+}
+
+// expire gives up what is due.
+func (c *claims) expire(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.held, func(_ string, holder claimant) bool { return !holder.until.IsZero() && now.After(holder.until) })
 }
 
 func holds(taken map[string]claimant, uid types.UID) bool {
@@ -256,6 +277,13 @@ func (s *sendings) take(uid types.UID, record time.Time) bool {
 		s.taken[uid] = true
 	}
 	return prepared
+}
+
+func (s *sendings) forget(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, uid)
+	delete(s.taken, uid)
 }
 
 // justTaken says, once, whether the reconciliation that is going on took a record, and so knows what became of it.

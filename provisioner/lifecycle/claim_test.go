@@ -197,3 +197,95 @@ func TestAnOrderIsSentOnceAndOnlyByTheProcessThatWroteItDown(t *testing.T) {
 		t.Error("the order was sent twice")
 	}
 }
+
+// byForce removes the VPSieNode, finalizer and all, and lets the watch tell of it.
+func (w *world) byForce() {
+	w.t.Helper()
+	vn := w.node()
+	vn.Finalizers = nil
+	if err := w.kube.Update(w.t.Context(), vn); err != nil {
+		w.t.Fatal(err)
+	}
+	w.delete()
+}
+
+func (w *world) remembers(uid types.UID) bool {
+	_, known := w.r.uids.Load("general-1")
+	return known || w.r.sending.waits(uid, w.clock.Now()) || len(w.r.sending.pending[uid]) > 0 || w.r.sending.taken[uid] || w.r.farewells.get(uid) != farewell{} ||
+		len(w.r.announcements.waiting[uid]) > 0
+}
+
+func TestAVPSieNodeThatIsRemovedByForceIsForgotten(t *testing.T) {
+	t.Run("with the order that it had still to send", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.steps(1)
+		uid := w.node().UID
+		if !w.remembers(uid) {
+			t.Fatal("nothing was remembered")
+		}
+		w.byForce()
+		w.steps(1)
+		if w.remembers(uid) {
+			t.Error("its order is still to be sent")
+		}
+	})
+	t.Run("with its end", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.steps(2)
+		w.cloud.appear("x", "2")
+		w.steps(1)
+		uid := w.node().UID
+		w.delete()
+		w.steps(1)
+		if got := w.r.farewells.get(uid); !got.accepted {
+			t.Fatalf("VPSie's word is %+v", got)
+		}
+		w.steps(5)
+		if w.remembers(uid) || len(w.r.claims.held) > 0 {
+			t.Errorf("remembered after its end; held %v", w.r.claims.held)
+		}
+	})
+	t.Run("with its machine, once no order is open that the machine may be mistaken for", func(t *testing.T) {
+		other := waiting("other", "2", v1alpha1.OrderAccepted, 0)
+		w := newWorld(t, vpsieNode(), &other)
+		w.cloud.appear("x", "2")
+		w.r.claims.held["x"] = claimant{uid: "uid-1", name: "general-1"}
+		w.steps(1)
+		w.byForce()
+		w.steps(1)
+		open := func(after time.Duration) string {
+			w.clock.Step(after)
+			if _, err := w.r.Reconcile(t.Context(), request("other")); err != nil {
+				t.Fatal(err)
+			}
+			vn := &v1alpha1.VPSieNode{}
+			if err := w.kube.Get(t.Context(), request("other").NamespacedName, vn); err != nil {
+				t.Fatal(err)
+			}
+			return vn.Status.InstanceID
+		}
+		if got := open(0) + open(time.Minute); got != "" {
+			t.Errorf("the machine %q of a VPSieNode that was removed by force was taken for the answer to another's order", got)
+		}
+		w.clock.Step(46 * time.Minute)
+		if w.r.claims.expire(w.clock.Now()); len(w.r.claims.held) > 0 {
+			t.Errorf("held for ever: %v", w.r.claims.held)
+		}
+	})
+	t.Run("also when another of its name follows at once", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.steps(1)
+		w.byForce()
+		again := vpsieNode()
+		again.UID = "uid-again"
+		w.create(again)
+		w.steps(1)
+		if len(w.r.sending.pending["uid-1"]) > 0 {
+			t.Error("the order of the one before is still to be sent")
+		}
+		w.steps(1)
+		if len(w.cloud.orders) != 1 {
+			t.Errorf("%d orders, want that of the second", len(w.cloud.orders))
+		}
+	})
+}

@@ -216,6 +216,7 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if err != nil {
 		return false, 0, err
 	}
+	r.claims.expire(r.options.Clock.Now())
 	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory, nodes)
 	instance, found := inventory.Find(id)
 	if !found {

@@ -109,6 +109,7 @@ type Reconciler struct {
 	metrics     *metrics
 
 	announcements announcements
+	uids          sync.Map // of VPSieNodes that were reconciled, by name
 }
 
 // New returns a Reconciler. Of all writers, it alone writes the status of VPSieNodes.
@@ -132,9 +133,12 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	vn := &v1alpha1.VPSieNode{}
 	if err := r.kube.Get(ctx, request.NamespacedName, vn); err != nil {
-		r.metrics.forget(request.Name)
+		if apierrors.IsNotFound(err) {
+			r.lose(request.Name, "")
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	r.lose(vn.Name, vn.UID)
 	if vn.DeletionTimestamp.IsZero() && controllerutil.AddFinalizer(vn, v1alpha1.VPSieNodeFinalizer) {
 		// Before anything is ordered: a machine without the finalizer would be forgotten when the object is deleted.
 		return reconcile.Result{}, r.patchMetadata(ctx, vn)
@@ -168,6 +172,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		r.metrics.forget(vn.Name)
 	}
 	return reconcile.Result{RequeueAfter: wait}, nil
+}
+
+// lose forgets the VPSieNode of that name that was there before the present one, if there is any. One that lets go in order has been forgotten; one
+// that somebody removed by force has not.
+func (r *Reconciler) lose(name string, present types.UID) {
+	before, known := r.uids.Swap(name, present)
+	if present == "" {
+		r.uids.Delete(name)
+		r.metrics.forget(name)
+	}
+	uid, _ := before.(types.UID)
+	if !known || uid == present || uid == "" {
+		return
+	}
+	r.claims.orphan(uid, r.options.Clock.Now().Add(r.options.patience(v1alpha1.OrderAccepted)))
+	r.sending.forget(uid)
+	r.farewells.forget(uid)
+	r.announcements.publish(uid, errGone)
 }
 
 // advance changes vn in memory and the world outside it; it returns how long to wait for the next step.
@@ -230,7 +252,6 @@ func (r *Reconciler) dropFinalizer(ctx context.Context, vn *v1alpha1.VPSieNode) 
 	err := r.kube.Patch(ctx, vn, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if err == nil || apierrors.IsNotFound(err) {
 		r.claims.release(vn.UID)
-		r.farewells.forget(vn.UID)
 	}
 	switch {
 	case apierrors.IsNotFound(err):

@@ -4,6 +4,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,36 @@ func TestRefusesToReleaseAFailedMachineUnderItsPods(t *testing.T) {
 	w.steps(4)
 	if len(w.cloud.machines) != 0 || w.theNode() != nil {
 		t.Errorf("machines %v, Node %v: want both gone", w.cloud.machines, w.theNode())
+	}
+}
+
+func TestRefusesToReleaseAMachineWhoseDrainFails(t *testing.T) {
+	for name, leave := range map[string]func(*world){
+		"of a VPSieNode that is deleted": func(w *world) { w.delete() },
+		"of a VPSieNode that failed": func(w *world) {
+			w.clock.Step(21 * time.Minute) // its startup taint is never taken off
+			w.steps(1)
+			w.wantPhase(v1alpha1.PhaseFailed)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := running(t, corev1.ConditionTrue)
+			leave(w)
+			w.broken = errors.New("evicting pod \"shop/cart-1\": the API server is shutting down")
+			for range 10 {
+				if _, err := w.step(6 * time.Second); !errors.Is(err, w.broken) {
+					t.Fatalf("error is %v, want the drain's", err)
+				}
+			}
+			if len(w.drains) != 10 || len(w.cloud.releases) != 0 || w.theNode() == nil || w.phase() == "gone" {
+				t.Fatalf("drained %d times, released %v, Node %v, phase %s: want nothing but tries", len(w.drains), w.cloud.releases, w.theNode(), w.phase())
+			}
+			w.broken = nil
+			w.steps(6)
+			if len(w.cloud.machines) != 0 || w.theNode() != nil {
+				t.Errorf("machines %v, Node %v: want both gone once it succeeds", w.cloud.machines, w.theNode())
+			}
+		})
 	}
 }
 

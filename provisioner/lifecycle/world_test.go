@@ -104,7 +104,8 @@ type world struct {
 	cloud  *cloud
 	clock  *testingclock.FakeClock
 	drains []string
-	busy   bool // the drain is not done
+	busy   bool  // the drain is not done
+	broken error // the drain fails with
 	r      *Reconciler
 }
 
@@ -152,7 +153,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 func (w *world) restart() {
 	drain := func(_ context.Context, node *corev1.Node, _ time.Time) (bool, []string, error) {
 		w.drains = append(w.drains, node.Name)
-		return !w.busy, []string{"shop/cart-1: its budget allows no eviction now"}, nil
+		return !w.busy && w.broken == nil, []string{"shop/cart-1: its budget allows no eviction now"}, w.broken
 	}
 	w.r = New(w.kube, w.cloud, drain, events.NewFakeRecorder(1000), Options{Clock: w.clock})
 }
