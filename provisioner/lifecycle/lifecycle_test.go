@@ -110,7 +110,7 @@ func TestAMachineFromOrderToPodsAndBack(t *testing.T) {
 		t.Errorf("a machine that is listed again is not released again (-want +got):\n%s", diff)
 	}
 	w.cloud.machines = nil
-	w.steps(40)
+	w.steps(4)
 	w.wantPhase(v1alpha1.PhaseDeleting) // VPSie was not seen destroying it, and its kubelet answers
 	w.falls(corev1.ConditionFalse)
 	w.steps(2)

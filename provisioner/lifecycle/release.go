@@ -21,6 +21,7 @@ import (
 // farewell is what VPSie has shown of a machine's end.
 type farewell struct {
 	accepted   bool // it said yes when it was told to destroy the machine
+	answered   bool // and the machine's kubelet answered until then
 	destroying bool // it listed the machine as being destroyed
 }
 
@@ -74,7 +75,7 @@ func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode, node 
 		r.confirm(vn) // nothing is there that could be told to go; should it come back, it is
 		return false, r.options.InventoryInterval, nil
 	default:
-		return false, r.options.InventoryInterval, r.release(ctx, vn)
+		return false, r.options.InventoryInterval, r.release(ctx, vn, node)
 	}
 	inventory, wait, err := r.inventories.after(ctx, condition.LastTransitionTime.Time)
 	if err != nil {
@@ -87,11 +88,11 @@ func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode, node 
 	if !found {
 		return r.missing(ctx, vn, node, inventory)
 	}
-	return false, r.options.InventoryInterval, r.pursue(ctx, vn, instance)
+	return false, r.options.InventoryInterval, r.pursue(ctx, vn, node, instance)
 }
 
 // pursue asks again for the end of a machine that is still listed, when VPSie seems to have forgotten it.
-func (r *Reconciler) pursue(ctx context.Context, vn *v1alpha1.VPSieNode, instance cloudprovider.Instance) error {
+func (r *Reconciler) pursue(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node, instance cloudprovider.Instance) error {
 	condition := disrupting(vn)
 	if instance.Deleting {
 		r.farewells.note(vn.UID, func(f *farewell) { f.destroying = true })
@@ -99,9 +100,9 @@ func (r *Reconciler) pursue(ctx context.Context, vn *v1alpha1.VPSieNode, instanc
 	told := r.options.Clock.Since(condition.LastTransitionTime.Time)
 	switch {
 	case condition.Reason == reasonConfirming, !instance.Deleting && told > r.options.OrderSettle:
-		return r.release(ctx, vn)
+		return r.release(ctx, vn, node)
 	case instance.Deleting && told > r.options.ReleaseTimeout:
-		if err := r.release(ctx, vn); err != nil {
+		if err := r.release(ctx, vn, node); err != nil {
 			return err
 		}
 		message := fmt.Sprintf("VPSie has been destroying machine %s for more than %s and still lists it; told it again", vn.Status.InstanceID, r.options.ReleaseTimeout)
@@ -150,8 +151,8 @@ func stays(n v1alpha1.VPSieNode) bool {
 	return n.Status.InstanceID != "" && !releasing(&n)
 }
 
-// lingers says why a machine that has been missing for so long may still be there. Where VPSie was seen destroying it, a second look is
-// enough; else a list that is short for a while must be outlasted: whoever looks for the machine to release it sees the same list.
+// lingers says why a machine that has been missing for so long may still be there. Where VPSie was seen destroying it, or its kubelet fell silent
+// once VPSie had accepted to, a second look is enough; else a list that is short for a while must be outlasted: whoever looks for the machine to release it sees the same list.
 func (r *Reconciler) lingers(vn *v1alpha1.VPSieNode, node *corev1.Node, inventory cloudprovider.Inventory, absent time.Duration) string {
 	known, patience := r.farewells.get(vn.UID), r.options.OrderSettle
 	switch empty := inventory.Contradicts(1); {
@@ -159,6 +160,8 @@ func (r *Reconciler) lingers(vn *v1alpha1.VPSieNode, node *corev1.Node, inventor
 		return ""
 	case node != nil && ready(node):
 		return fmt.Sprintf("VPSie does not list the machine and was not seen destroying it, and node %q is Ready: waiting until its kubelet is silent", node.Name)
+	case known.answered && node != nil:
+		return "" // its kubelet fell silent after VPSie was told
 	case empty && !known.accepted:
 		patience = r.options.LaunchTimeout
 	case takenForGone(vn):
@@ -170,14 +173,16 @@ func (r *Reconciler) lingers(vn *v1alpha1.VPSieNode, node *corev1.Node, inventor
 	return fmt.Sprintf("VPSie does not list the machine and was not seen destroying it; waiting whether it comes back within %s", patience)
 }
 
-func (r *Reconciler) release(ctx context.Context, vn *v1alpha1.VPSieNode) error {
+func (r *Reconciler) release(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) error {
 	err := r.cloud.Release(ctx, vn.Status.InstanceID)
 	reaction := cloudprovider.ReactionTo(err)
 	r.metrics.releaseAsked(reaction)
 	switch reaction {
 	case cloudprovider.NoReaction, cloudprovider.LookFirst:
 		// LookFirst: the reply was lost, or the machine is said not to exist. The inventory decides either way.
-		r.farewells.note(vn.UID, func(f *farewell) { f.accepted = f.accepted || reaction == cloudprovider.NoReaction })
+		if reaction == cloudprovider.NoReaction {
+			r.farewells.note(vn.UID, func(f *farewell) { f.accepted, f.answered = true, f.answered || node != nil && ready(node) })
+		}
 		vn.Status.Phase = phaseWhileLeaving(vn)
 		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonReleasing, "VPSie was told to destroy the machine")
 		setTransition(vn, v1alpha1.ConditionDisrupting, r.options.Clock.Now())
