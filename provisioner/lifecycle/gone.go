@@ -150,8 +150,8 @@ func (r *Reconciler) lost(ctx context.Context, vn *v1alpha1.VPSieNode, node *cor
 	if ready(node) {
 		return false
 	}
-	if takenForGone(vn) {
-		return true
+	if takenForGone(vn) || vn.Status.Phase == v1alpha1.PhaseFailed { // for another reason, which stays to be read
+		return takenForGone(vn)
 	}
 	missing, known := r.missed(ctx, vn, node)
 	return known && missing != nil && missing.now.Sub(missing.since) >= r.options.OrderSettle

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -371,5 +372,30 @@ func TestAMachineThatVPSieNeverFinishesDestroyingIsAskedForAgainAndReported(t *t
 	w.steps(3)
 	if got := w.phase(); got != "gone" {
 		t.Errorf("phase is %s, want gone", got)
+	}
+}
+
+func TestRefusesToRemoveANodeThatHasJustChanged(t *testing.T) {
+	w := serving(t)
+	vn, stale := w.node(), w.theNode()
+	w.r.failAs(vn, v1alpha1.ConditionLaunched, reasonInstanceGone, "")
+	w.falls(corev1.ConditionTrue) // it answers, and the watch does not show it yet
+	if err := w.r.deleteNode(t.Context(), vn, stale); !apierrors.IsConflict(err) || w.theNode() == nil {
+		t.Errorf("error %v, Node %v: want a conflict and the Node kept", err, w.theNode())
+	}
+}
+
+func TestWhyAVPSieNodeFailedStaysToBeReadWhenItsMachineIsMissingToo(t *testing.T) {
+	w := running(t, corev1.ConditionFalse)
+	if _, err := w.step(21 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	before := w.launchedSays()
+	w.wantPhase(v1alpha1.PhaseFailed)
+	w.busy = true
+	w.cloud.short = true
+	w.steps(50)
+	if got := w.launchedSays(); got != before || len(w.drains) == 0 || len(w.cloud.releases) != 0 {
+		t.Errorf("Launched is %q, drained %v, released %v: want %q, and a drain", got, w.drains, w.cloud.releases, before)
 	}
 }

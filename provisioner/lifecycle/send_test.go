@@ -106,17 +106,21 @@ func TestWhatBecameOfAnOrderIsNotedByAProcessThatWasToldToEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, vpsieNode())
+			sent := false
 			w.r.kube = interceptor.NewClient(w.kube.(client.WithWatch), interceptor.Funcs{
 				SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
 					if ctx.Err() != nil {
 						return ctx.Err()
+					}
+					if _, bounded := ctx.Deadline(); sent && !bounded {
+						t.Error("the process may never end")
 					}
 					return c.SubResource(sub).Patch(ctx, object, patch, opts...)
 				},
 			})
 			w.steps(1)
 			ctx, cancel := context.WithCancel(t.Context())
-			w.cloud.refuse, w.cloud.sends = []error{tc.refuse}, cancel
+			w.cloud.refuse, w.cloud.sends = []error{tc.refuse}, func() { sent = true; cancel() }
 			w.clock.Step(time.Second)
 			_, _ = w.r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Name: "general-1"}})
 			if ctx.Err() == nil {

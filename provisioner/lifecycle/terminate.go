@@ -232,7 +232,11 @@ func (r *Reconciler) deleteNode(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 	if node == nil || belongsToAnother(node, vn) {
 		return nil
 	}
-	if err := r.kube.Delete(ctx, node, client.Preconditions{UID: &node.UID}); client.IgnoreNotFound(err) != nil {
+	preconditions := client.Preconditions{UID: &node.UID}
+	if takenForGone(vn) {
+		preconditions.ResourceVersion = &node.ResourceVersion // its kubelet may answer again, which the watch does not show yet
+	}
+	if err := r.kube.Delete(ctx, node, preconditions); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting node %q: %w", node.Name, err)
 	}
 	return nil

@@ -3,7 +3,7 @@
 
 // Package fault is the closed set of things that can go wrong at the simulated VPSie, and the queue a
 // test scripts them in. It turns JSON into checked faults and hands each one to the call it is meant
-// for. It never carries a fault out and never decides by chance.
+// for, and keeps which machines a list leaves out meanwhile. It never carries a fault out.
 package fault
 
 import (
