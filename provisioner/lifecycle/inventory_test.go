@@ -124,6 +124,21 @@ func TestRefusesToClaimAMachineThatAShortListHidFromTheOrder(t *testing.T) {
 			t.Errorf("claimed %q, orders %v", got, w.cloud.orders)
 		}
 	})
+	t.Run("when it was listed before, and the controller restarted over the order", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.cloud.appear("stranger", "2")
+		if _, _, err := w.r.inventories.after(t.Context(), noon.Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		w.cloud.short = true
+		w.steps(1)
+		w.restart()
+		w.cloud.short = false
+		w.steps(3)
+		if got := w.node().Status.InstanceID; got != "" {
+			t.Errorf("claimed %q", got)
+		}
+	})
 	t.Run("when it had joined before, as its Node tells also after a restart", func(t *testing.T) {
 		vn := vpsieNode()
 		vn.CreationTimestamp = metav1.NewTime(noon.Add(time.Second))
