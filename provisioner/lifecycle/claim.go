@@ -5,18 +5,13 @@ package lifecycle
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
@@ -45,8 +40,9 @@ type claims struct {
 	held map[string]claimant // by instance identifier
 }
 
-// claim returns the machine that belongs to vn, empty while there is none.
-func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory, nodes joined) string {
+// claim returns the machine that belongs to vn, empty while there is none. A machine that the list lacks just now is given out like any other, so that
+// nobody takes another's instead of it, but not held: it may have gone.
+func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory, hidden []cloudprovider.Instance, nodes joined) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	taken := owners(all)
@@ -59,10 +55,12 @@ func (c *claims) claim(vn *v1alpha1.VPSieNode, all []v1alpha1.VPSieNode, invento
 	waiting := slices.DeleteFunc(slices.Clone(all), func(n v1alpha1.VPSieNode) bool {
 		return n.UID == vn.UID || holds(taken, n.UID)
 	})
-	id := assign(append(waiting, *vn), taken, inventory, nodes)[vn.UID]
-	if id != "" {
-		c.held[id] = claimant{uid: vn.UID, name: vn.Name}
+	known := cloudprovider.Inventory{Instances: slices.Concat(inventory.Instances, hidden)}
+	id := assign(append(waiting, *vn), taken, known, nodes)[vn.UID]
+	if _, listed := inventory.Find(id); !listed {
+		return ""
 	}
+	c.held[id] = claimant{uid: vn.UID, name: vn.Name}
 	return id
 }
 
@@ -178,40 +176,6 @@ func urgency(n v1alpha1.VPSieNode) int {
 // Node says that it is another's.
 func mayBe(n v1alpha1.VPSieNode, instance cloudprovider.Instance, nodes joined) bool {
 	return instance.Matches(n.Status.Order.Offering) && !slices.Contains(n.Status.Order.Seen, instance.ID) && !nodes.rulesOut(n, instance)
-}
-
-// joined is what Nodes tell of machines.
-type joined struct {
-	named map[string]string    // machines that a registered Node names, and whose it says they are
-	since map[string]time.Time // when the Node of that name joined, of those that are Ready
-}
-
-func (j joined) rulesOut(n v1alpha1.VPSieNode, instance cloudprovider.Instance) bool {
-	// The VPSieNode may be there or not: its object may have been lost, and its machine is no answer to anybody's order.
-	if owner, ok := j.named[instance.ID]; ok && owner != n.Name {
-		return true
-	}
-	since, ok := j.since[strings.ToLower(instance.Hostname)]
-	return ok && since.Before(n.CreationTimestamp.Time)
-}
-
-// joined reads what Nodes tell of machines. One that is not Ready may be what is left of an earlier machine of the same name.
-func (r *Reconciler) joined(ctx context.Context) (joined, error) {
-	nodes := &corev1.NodeList{}
-	if err := r.kube.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
-		return joined{}, fmt.Errorf("listing nodes: %w", err)
-	}
-	j := joined{named: map[string]string{}, since: map[string]time.Time{}}
-	for i := range nodes.Items {
-		node := &nodes.Items[i]
-		if owner := node.Labels[v1alpha1.VPSieNodeLabel]; owner != "" {
-			j.named[node.Annotations[v1alpha1.VPSIDAnnotation]] = owner
-		}
-		if ready(node) {
-			j.since[strings.ToLower(node.Name)] = node.CreationTimestamp.Time
-		}
-	}
-	return j, nil
 }
 
 // strangers returns the machines that belong to no VPSieNode: none of them can be the answer to an order yet to be sent.

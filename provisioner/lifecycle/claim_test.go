@@ -101,7 +101,7 @@ func TestAssign(t *testing.T) {
 		},
 		"a machine that had joined before the VPSieNode was made is not its answer": {
 			nodes: []v1alpha1.VPSieNode{waiting("a", "2", accepted, 0)}, inventory: instances("x", "y"),
-			joined: joined{since: map[string]time.Time{"host-x": noon.Add(-time.Second), "host-y": noon}}, want: map[types.UID]string{"a": "y"},
+			joined: joined{nodes: map[string]node{"host-x": {at: noon.Add(-time.Second), ready: true}, "host-y": {at: noon, ready: true}, "host-z": {at: noon}}}, want: map[types.UID]string{"a": "y"},
 		},
 		"a VPSieNode that ordered nothing gets nothing": {
 			nodes: []v1alpha1.VPSieNode{{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a"}}}, inventory: instances("x"), want: map[types.UID]string{},
@@ -140,7 +140,7 @@ func TestAStormOfOrdersLeavesNoMachineToNobody(t *testing.T) {
 			hidden = slices.Delete(hidden, i, i+1)
 			slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return strings.Compare(a.ID, b.ID) })
 		}
-		look := func(i int) { nodes[i].Status.InstanceID = c.claim(&nodes[i], nodes, inventory, joined{}) }
+		look := func(i int) { nodes[i].Status.InstanceID = c.claim(&nodes[i], nodes, inventory, nil, joined{}) }
 		for len(nodes) < many || len(hidden) > 0 {
 			switch what := random.IntN(3); {
 			case what == 0 && len(nodes) < many:
@@ -164,18 +164,84 @@ func TestAMachineIsGivenOnceAlthoughTheWatchesAreBehind(t *testing.T) {
 	c := &claims{held: map[string]claimant{}}
 	first, second := waiting("a", "2", v1alpha1.OrderAccepted, 0), waiting("b", "2", v1alpha1.OrderAccepted, time.Second)
 	stale := []v1alpha1.VPSieNode{first, second} // what both see: neither shows its claim
-	if got := c.claim(&first, stale, instances("x"), joined{}); got != "x" {
+	if got := c.claim(&first, stale, instances("x"), nil, joined{}); got != "x" {
 		t.Fatalf("the first claim got %q, want x", got)
 	}
-	if got := c.claim(&second, stale, instances("x"), joined{}); got != "" {
+	if got := c.claim(&second, stale, instances("x"), nil, joined{}); got != "" {
 		t.Errorf("the second claim got %q, want nothing", got)
 	}
 	// A machine that sorts before the first must not change hands either.
-	if got := c.claim(&second, stale, instances("w", "x"), joined{}); got != "w" {
+	if got := c.claim(&second, stale, instances("w", "x"), nil, joined{}); got != "w" {
 		t.Errorf("the second claim got %q, want w", got)
 	}
-	if got := c.claim(&first, stale, instances("w", "x"), joined{}); got != "x" {
+	if got := c.claim(&first, stale, instances("w", "x"), nil, joined{}); got != "x" {
 		t.Errorf("the first claim got %q when asked again, want x", got)
+	}
+}
+
+func TestAMachineThatAShortListHidesIsNotPassedOverForAnothers(t *testing.T) {
+	c := &claims{held: map[string]claimant{}}
+	older, newer := waiting("a", "2", v1alpha1.OrderAccepted, 0), waiting("b", "2", v1alpha1.OrderAccepted, time.Second, "x")
+	both := []v1alpha1.VPSieNode{older, newer}
+	hidden := instances("x").Instances
+	if got := c.claim(&older, both, instances("y"), hidden, joined{}); got != "" || len(c.held) > 0 {
+		t.Fatalf("the older order got %q: x, which the newer one cannot have, would be nobody's; held %v", got, c.held)
+	}
+	if got := c.claim(&newer, both, instances("y"), hidden, joined{}); got != "y" {
+		t.Errorf("the newer order got %q, want y", got)
+	}
+	if got := c.claim(&older, both, instances("x", "y"), nil, joined{}); got != "x" {
+		t.Errorf("the older order got %q once x is listed again", got)
+	}
+}
+
+func TestANodeThatVPSieDoesNotListYetIsNotPassedOverForAnothers(t *testing.T) {
+	c := &claims{held: map[string]claimant{}}
+	older, newer := waiting("a", "2", v1alpha1.OrderAccepted, 0), waiting("b", "2", v1alpha1.OrderAccepted, time.Minute)
+	newer.CreationTimestamp = metav1.NewTime(noon.Add(time.Minute))
+	both := []v1alpha1.VPSieNode{older, newer, holding("c", "z")}
+	both[2].Status.Hostname = "HOST-z"
+	for _, ready := range []bool{false, true} {
+		nodes := joined{nodes: map[string]node{
+			"host-x": {at: noon.Add(30 * time.Second), ready: ready, free: true}, // joined between the two
+			"host-z": {at: noon.Add(30 * time.Second), ready: true, free: true},  // registers anew
+			"old":    {at: noon.Add(-time.Hour), ready: true, free: true},
+			"other":  {at: noon.Add(30 * time.Second), ready: true},
+		}}
+		hidden := nodes.unlisted(both, instances("y").Instances, noon.Add(-time.Minute))
+		if len(hidden) != 1 || hidden[0].Hostname != "host-x" {
+			t.Fatalf("unlisted are %+v, want host-x", hidden)
+		}
+		if got := c.claim(&older, both, instances("y"), hidden, nodes); got != "" || len(c.held) > 0 {
+			t.Fatalf("the older order got %q; held %v", got, c.held)
+		}
+		if got := c.claim(&newer, both, instances("y"), hidden, nodes); got != "y" {
+			t.Errorf("the newer order got %q, want y", got)
+		}
+		nodes.nodes["host-x"] = node{at: noon.Add(30 * time.Second), ready: true, free: true}
+		if got := c.claim(&older, both, instances("x", "y"), nil, nodes); got != "x" {
+			t.Errorf("the older order got %q once x is listed", got)
+		}
+		c.held = map[string]claimant{}
+	}
+}
+
+func TestHowLongAMachineThatIsNotListedIsWaitedFor(t *testing.T) {
+	w := newWorld(t, vpsieNode())
+	w.cloud.appear("x", "2")
+	w.clock.Step(time.Second)
+	if _, _, err := w.r.inventories.after(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Step(2 * time.Minute)
+	if got := w.r.inventories.hidden(cloudprovider.Inventory{}, time.Minute); len(got) != 0 {
+		t.Errorf("%v is waited for after two minutes", got)
+	}
+	if got := w.r.inventories.hidden(instances("x"), time.Hour); len(got) != 0 {
+		t.Errorf("%v is listed, and passes for hidden", got)
+	}
+	if got := w.r.inventories.hidden(cloudprovider.Inventory{}, 2*time.Minute); len(got) != 1 || got[0].ID != "x" {
+		t.Errorf("hidden is %v, want x", got)
 	}
 }
 

@@ -30,7 +30,13 @@ type inventories struct {
 	tried   time.Time // when the last read ended
 	latest  cloudprovider.Inventory
 	err     error
-	listed  map[string]time.Time // machines, and when they were last listed
+	listed  map[string]sighting // by identifier
+}
+
+// sighting is a machine as it was last listed, and when.
+type sighting struct {
+	instance cloudprovider.Instance
+	at       time.Time
 }
 
 // soon is when to ask again while somebody else reads.
@@ -88,13 +94,13 @@ var errUnread error = cloudprovider.Errorf(cloudprovider.TryLater, "Unread", "th
 // remember keeps in mind which machines there are: a list that is short must not make an old one look new.
 func (i *inventories) remember(inventory cloudprovider.Inventory) {
 	if i.listed == nil {
-		i.listed = map[string]time.Time{}
+		i.listed = map[string]sighting{}
 	}
 	now := i.clock.Now()
 	for _, instance := range inventory.Instances {
-		i.listed[instance.ID] = now
+		i.listed[instance.ID] = sighting{instance, now}
 	}
-	maps.DeleteFunc(i.listed, func(_ string, at time.Time) bool { return now.Sub(at) > i.memory })
+	maps.DeleteFunc(i.listed, func(_ string, s sighting) bool { return now.Sub(s.at) > i.memory })
 }
 
 // remembered are the identifiers of the machines that were listed of late, sorted.
@@ -102,6 +108,20 @@ func (i *inventories) remembered() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Sorted(maps.Keys(i.listed))
+}
+
+// hidden are the machines that the inventory lacks and an earlier one listed within a time, by identifier.
+func (i *inventories) hidden(inventory cloudprovider.Inventory, within time.Duration) []cloudprovider.Instance {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	now := i.clock.Now()
+	var hidden []cloudprovider.Instance
+	for _, id := range slices.Sorted(maps.Keys(i.listed)) {
+		if _, listed := inventory.Find(id); !listed && now.Sub(i.listed[id].at) <= within {
+			hidden = append(hidden, i.listed[id].instance)
+		}
+	}
+	return hidden
 }
 
 // note logs an outage when it begins, is another, or ends.

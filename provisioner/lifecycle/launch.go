@@ -217,7 +217,9 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 		return false, 0, err
 	}
 	r.claims.expire(r.options.Clock.Now())
-	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory, nodes)
+	hidden := r.inventories.hidden(inventory, r.options.OrderSettle)
+	hidden = append(hidden, nodes.unlisted(all, slices.Concat(inventory.Instances, hidden), r.options.Clock.Now().Add(-r.options.LaunchTimeout))...)
+	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory, hidden, nodes)
 	instance, found := inventory.Find(id)
 	if !found {
 		return false, 0, nil
