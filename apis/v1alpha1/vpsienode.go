@@ -237,7 +237,7 @@ type OrderRecord struct {
 	// state is what is known of the order.
 	// +required
 	State OrderState `json:"state,omitempty"`
-	// time is when the record was written.
+	// time is when the record was written, and once its outcome is noted, when that was: what is waited for is counted from there.
 	// +required
 	Time metav1.MicroTime `json:"time,omitempty,omitzero"`
 	// attempt counts the orders for this VPSieNode; each after the first follows a refusal.

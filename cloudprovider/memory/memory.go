@@ -57,6 +57,7 @@ type Cloud struct {
 	machines []*machine // oldest first
 	ledger   ledger.Ledger
 	faults   fault.Queue
+	hiding   fault.Hiding
 	aside    map[string]refusal
 }
 

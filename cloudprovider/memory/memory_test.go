@@ -236,6 +236,42 @@ func TestReleasesThatAreSlowOrLie(t *testing.T) {
 	}
 }
 
+func TestAListThatIsShortForAWhile(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, name := range []string{"a", "b", "c"} {
+		if err := w.order(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pass(time.Hour)
+	all := w.instances()
+	for _, test := range []struct {
+		kind fault.Kind
+		want int
+	}{{fault.EmptyList, 0}, {fault.ShortList, 2}, {fault.ShortList, 1}} {
+		w.script(fault.Fault{Kind: test.kind, DelaySeconds: 60})
+		listed := w.instances()
+		if len(listed) != test.want {
+			t.Errorf("%s lists %d machines, want %d", test.kind, len(listed), test.want)
+		}
+		for _, i := range all {
+			if slices.ContainsFunc(listed, func(l cloudprovider.Instance) bool { return l.ID == i.ID }) {
+				continue
+			}
+			if got := verdict(w.Release(t.Context(), i.ID)); got != "LookFirst NotFound" {
+				t.Errorf("a machine that %s hides was released: %q", test.kind, got)
+			}
+		}
+		w.pass(time.Minute)
+		if got := w.instances(); !cmp.Equal(all, got) {
+			t.Errorf("after %s the list is %+v, want %+v", test.kind, got, all)
+		}
+	}
+	if touched := w.Ledger().Released(); len(touched) > 0 {
+		t.Errorf("released %+v", touched)
+	}
+}
+
 func TestAnAuditSeesEachWrong(t *testing.T) {
 	w := newWorld(t, nil)
 	foreign, err := w.AddForeign("3")

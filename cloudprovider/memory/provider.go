@@ -68,14 +68,35 @@ func (c *Cloud) Inventory(ctx context.Context) (cloudprovider.Inventory, error) 
 		return cloudprovider.Inventory{}, err
 	}
 	now := c.settle()
+	c.hide(now)
 	inventory := cloudprovider.Inventory{ReadAt: now}
 	for _, m := range c.machines {
-		if m.visible(now) {
+		if c.lists(m, now) {
 			inventory.Instances = append(inventory.Instances, c.instance(m, now))
 		}
 	}
 	slices.SortFunc(inventory.Instances, func(a, b cloudprovider.Instance) int { return cmp.Compare(a.ID, b.ID) })
 	return inventory, nil
+}
+
+// hide lets a fault of lists strike. One that leaves nothing out does not count.
+func (c *Cloud) hide(now time.Time) {
+	var listed []string
+	for _, m := range c.machines {
+		if m.visible(now) {
+			listed = append(listed, m.ID)
+		}
+	}
+	if c.hiding.Active(now) || len(listed) == 0 {
+		return
+	}
+	if f, ok := c.faults.Take(fault.Target{Call: fault.GetCluster}, fault.EmptyList, fault.ShortList); ok {
+		c.hiding.Begin(f, now, listed)
+	}
+}
+
+func (c *Cloud) lists(m *machine, now time.Time) bool {
+	return m.visible(now) && !c.hiding.Hides(m.ID, now)
 }
 
 // Order buys one machine, unless a fault is in the way.
@@ -140,13 +161,14 @@ func (c *Cloud) Release(ctx context.Context, id string) error {
 	defer c.mu.Unlock()
 	now := c.settle()
 	target := fault.Target{Call: fault.DeleteSlave, Identifier: id}
+	c.hide(now) // it looks for the machine first, as VPSie's Provider does
 	m := c.find(id, now)
 	switch {
 	case ctx.Err() != nil:
 		return cloudprovider.Errorf(cloudprovider.TryLater, reasonCanceled, "not sent: %w", ctx.Err())
 	case id == "":
 		return cloudprovider.Errorf(cloudprovider.GiveUp, reasonInvalidRequest, "no machine is named")
-	case m == nil:
+	case m == nil || c.hiding.Hides(id, now):
 		return cloudprovider.Errorf(cloudprovider.LookFirst, reasonNotFound, "machine %q is not in the inventory", id)
 	}
 	c.ledger.ReleaseAsked(m.sequence)

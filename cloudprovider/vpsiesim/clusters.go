@@ -5,6 +5,7 @@ package vpsiesim
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider/vpsiesim/fault"
 )
@@ -88,13 +89,30 @@ func (s *Server) getCluster(r *request) reply {
 	if !s.names(r) {
 		return absent()
 	}
+	s.hide(r.now)
 	detail := clusterDetail{clusterRow: s.clusterRow(r), Nodes: []nodeRow{s.masterRow()}}
 	for _, w := range s.workers {
-		if w.visible(r.now) {
+		if w.visible(r.now) && !s.hiding.Hides(w.machine.Identifier, r.now) {
 			detail.Nodes = append(detail.Nodes, s.workerRow(w, r))
 		}
 	}
 	return found(detail)
+}
+
+// hide lets a fault of lists strike. One that leaves nothing out does not count.
+func (s *Server) hide(now time.Time) {
+	var listed []string
+	for _, w := range s.workers {
+		if w.visible(now) {
+			listed = append(listed, w.machine.Identifier)
+		}
+	}
+	if s.hiding.Active(now) || len(listed) == 0 {
+		return
+	}
+	if f, ok := s.strike(fault.Target{Call: fault.GetCluster}, fault.EmptyList, fault.ShortList); ok {
+		s.hiding.Begin(f, now, listed)
+	}
 }
 
 func (s *Server) listNodeGroups(r *request) reply {

@@ -167,6 +167,34 @@ func TestASlowDeletion(t *testing.T) {
 	}
 }
 
+func TestAListThatIsShortForAWhile(t *testing.T) {
+	w := newWorld(t, nil)
+	for range 3 {
+		w.mustOrder(w.groups()[0].ID)
+	}
+	w.pass(75)
+	for _, test := range []struct {
+		kind fault.Kind
+		want int
+	}{{fault.EmptyList, 0}, {fault.ShortList, 2}, {fault.ShortList, 1}} {
+		w.inject(fault.Fault{Kind: test.kind, DelaySeconds: 60})
+		if got := len(w.workers()); got != test.want {
+			t.Errorf("%s lists %d workers, want %d", test.kind, got, test.want)
+		}
+		w.pass(59)
+		if got := len(w.workers()); got != test.want {
+			t.Errorf("%s lists %d workers before its end, want %d", test.kind, got, test.want)
+		}
+		w.pass(1)
+		if got := w.statuses(); got != "running running running" {
+			t.Errorf("after %s the workers are %q", test.kind, got)
+		}
+	}
+	if left := w.book().Owned(); len(left) != 3 {
+		t.Errorf("%d machines are owned, want 3: none went", len(left))
+	}
+}
+
 func TestWhatPeopleDoByHand(t *testing.T) {
 	w := newWorld(t, nil)
 	foreign, err := w.admin.AddForeign(t.Context(), 3)

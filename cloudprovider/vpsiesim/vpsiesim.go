@@ -111,6 +111,7 @@ type Server struct {
 	workers  []*worker // oldest first
 	ledger   ledger.Ledger
 	faults   fault.Queue
+	hiding   fault.Hiding
 	calls    map[fault.Call]int
 }
 

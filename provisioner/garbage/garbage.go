@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,9 +30,10 @@ import (
 
 // Reasons of the events on Nodes that a Collector looks at.
 const (
-	EventRecovered   = "Recovered"   // the VPSieNode of the Node's machine was lost and is there again
-	EventAbandoned   = "Abandoned"   // the Node's VPSieNode and its NodeGroup are gone; a person has to decide
-	EventMachineGone = "MachineGone" // the Node is removed: neither VPSie nor a VPSieNode knows its machine
+	EventRecovered   = "Recovered"      // the VPSieNode of the Node's machine was lost and is there again
+	EventAbandoned   = "Abandoned"      // the Node's VPSieNode and its NodeGroup are gone; a person has to decide
+	EventMachineGone = "MachineGone"    // the Node is removed: neither VPSie nor a VPSieNode knows its machine
+	EventUnknown     = "UnknownMachine" // VPSie lists a machine that nobody here ordered; it is left alone, and a person has to decide
 )
 
 // Cloud tells what machines there are and what they may have been bought as.
@@ -76,6 +79,7 @@ type Collector struct {
 	options  Options
 	metrics  *metrics
 	cases    map[finding]*suspicion // what the last pass found; a restart begins to count anew
+	unknown  map[string]time.Time   // machines that a person was told of, and when they were last found
 }
 
 // suspicion is a finding over several passes.
@@ -90,7 +94,7 @@ func New(kube client.Client, reader client.Reader, cloud Cloud, recorder events.
 	options = options.withDefaults()
 	return &Collector{
 		kube: kube, reader: reader, cloud: cloud, recorder: recorder, options: options,
-		metrics: newMetrics(options.Registerer), cases: map[finding]*suspicion{},
+		metrics: newMetrics(options.Registerer), cases: map[finding]*suspicion{}, unknown: map[string]time.Time{},
 	}
 }
 
@@ -139,10 +143,14 @@ func (c *Collector) Pass(ctx context.Context) error {
 
 // act does what is due, in the order of the findings, within the share of one pass.
 func (c *Collector) act(ctx context.Context, w *world, found []finding, now time.Time) error {
-	left := max(1, int(c.options.Share*float64(w.managed)))
+	left := cloudprovider.AtOnce(c.options.Share, w.managed)
 	var errs []error
 	for _, f := range found {
-		if now.Sub(c.cases[f].since) < c.options.MinimumAge || f.kind == unknownMachine || c.cases[f].told {
+		if now.Sub(c.cases[f].since) < c.options.MinimumAge || c.cases[f].told {
+			continue
+		}
+		if f.kind == unknownMachine { // nothing is done, and so nothing is bounded
+			c.tell(w, f, now)
 			continue
 		}
 		if left--; left < 0 {
@@ -154,6 +162,26 @@ func (c *Collector) act(ctx context.Context, w *world, found []finding, now time
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// toldFor is how long a machine that is found no more is remembered, so that a list that is short now and then does not make it news again.
+const toldFor = 24 * time.Hour
+
+// tell reports a machine that nobody here ordered, once. The event is on its Node, also where it has not joined.
+func (c *Collector) tell(w *world, f finding, now time.Time) {
+	maps.DeleteFunc(c.unknown, func(_ string, found time.Time) bool { return now.Sub(found) > toldFor })
+	_, told := c.unknown[f.machine]
+	c.unknown[f.machine] = now
+	if told {
+		return
+	}
+	hostname := w.machines[f.machine].Hostname
+	node := w.hosts[strings.ToLower(hostname)]
+	if node == nil {
+		node = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: hostname}}
+	}
+	c.recorder.Eventf(node, nil, corev1.EventTypeWarning, EventUnknown, "Collect",
+		"VPSie lists machine %s (%s), which no VPSieNode has or waits for; it is paid for and left alone. If nobody added it by hand, drain its node and remove it in VPSie", f.machine, hostname)
 }
 
 func (c *Collector) settle(ctx context.Context, w *world, f finding) error {

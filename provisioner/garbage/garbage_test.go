@@ -173,22 +173,22 @@ func TestCollector(t *testing.T) {
 		},
 		"a Node whose machine and VPSieNode are gone is removed": {
 			objects: []client.Object{group(), node("a", corev1.ConditionFalse)}, machines: []cloudprovider.Instance{machine("b")},
-			events: EventMachineGone, finding: unknownMachine,
+			events: EventMachineGone + " " + EventUnknown, finding: unknownMachine,
 		},
 		"refuses to remove a Node that is Ready, whatever VPSie says": {
 			objects: []client.Object{group(), node("a", corev1.ConditionTrue)}, machines: []cloudprovider.Instance{machine("b")},
-			nodes: "node-a", finding: unknownMachine,
+			nodes: "node-a", events: EventUnknown, finding: unknownMachine,
 		},
 		"refuses to remove a Node whose VPSieNode is there: its life cycle does": {
 			objects: []client.Object{group(), node("a", corev1.ConditionFalse), record("a", nil)}, machines: []cloudprovider.Instance{machine("b")},
-			nodes: "node-a", records: "general-a", finding: unknownMachine,
+			nodes: "node-a", records: "general-a", events: EventUnknown, finding: unknownMachine,
 		},
 		"refuses to touch a machine that nobody here ordered": {
-			objects: []client.Object{group()}, machines: []cloudprovider.Instance{machine("a")}, finding: unknownMachine,
+			objects: []client.Object{group()}, machines: []cloudprovider.Instance{machine("a")}, events: EventUnknown, finding: unknownMachine,
 		},
 		"refuses to touch a Node of somebody else": {
 			objects: []client.Object{group(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}}, machines: []cloudprovider.Instance{machine("a")},
-			nodes: "foreign", finding: unknownMachine,
+			nodes: "foreign", events: EventUnknown, finding: unknownMachine,
 		},
 		"a machine that an order may still claim is not unknown": {
 			objects: []client.Object{group(), record("a", func(n *v1alpha1.VPSieNode) {
@@ -198,14 +198,14 @@ func TestCollector(t *testing.T) {
 		"a machine that was there before the order is": {
 			objects: []client.Object{group(), record("a", func(n *v1alpha1.VPSieNode) {
 				n.Status = v1alpha1.VPSieNodeStatus{Order: &v1alpha1.OrderRecord{Offering: "2", Seen: []string{"x"}}}
-			})}, machines: []cloudprovider.Instance{machine("x")}, records: "general-a", finding: unknownMachine,
+			})}, machines: []cloudprovider.Instance{machine("x")}, records: "general-a", events: EventUnknown, finding: unknownMachine,
 		},
 		"a machine that is being destroyed is not brought back": {
 			objects: []client.Object{group(), node("a", corev1.ConditionTrue)}, machines: []cloudprovider.Instance{deleting(machine("a"))}, nodes: "node-a",
 		},
 		"a machine whose name went to another is reported": {
 			objects:  []client.Object{group(), node("a", corev1.ConditionTrue), record("a", func(n *v1alpha1.VPSieNode) { n.Status.InstanceID = "b" })},
-			machines: []cloudprovider.Instance{machine("a"), machine("b")}, nodes: "node-a", records: "general-a", finding: unknownMachine,
+			machines: []cloudprovider.Instance{machine("a"), machine("b")}, nodes: "node-a", records: "general-a", events: EventUnknown, finding: unknownMachine,
 		},
 	}
 	for name, tc := range cases {
@@ -302,4 +302,44 @@ func TestRefusesToConclude(t *testing.T) {
 			t.Errorf("nodes left after the first pass that acts: %q, want one", got)
 		}
 	})
+}
+
+type recorderFunc func(about runtime.Object, text string)
+
+func (f recorderFunc) Eventf(about, _ runtime.Object, _, reason, _, note string, args ...any) {
+	f(about, reason+" "+fmt.Sprintf(note, args...))
+}
+
+func TestAnUnknownMachineIsReportedOnceOnItsNode(t *testing.T) {
+	joined := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a", UID: "joined"}}
+	f := newFixture(t, group(), joined)
+	var told []string
+	f.collector.recorder = recorderFunc(func(about runtime.Object, text string) {
+		node, ok := about.(*corev1.Node)
+		if !ok {
+			t.Fatalf("told of %T", about)
+		}
+		told = append(told, fmt.Sprintf("%s %s: %s", node.Name, node.UID, text))
+	})
+	f.cloud.machines = []cloudprovider.Instance{{ID: "a", Hostname: "NODE-a", OfferingIDs: []string{"2"}}, machine("b")}
+	if err := f.passes(5); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) > 0 {
+		t.Fatalf("told before the minimum age: %q", told)
+	}
+	for range 5 { // a list is short now and then
+		_ = f.passes(7)
+		f.cloud.machines = f.cloud.machines[:1]
+		_ = f.passes(1)
+		f.cloud.machines = append(f.cloud.machines, machine("b"))
+	}
+	const rest = ", which no VPSieNode has or waits for; it is paid for and left alone. If nobody added it by hand, drain its node and remove it in VPSie"
+	want := []string{"node-a joined: UnknownMachine VPSie lists machine a (NODE-a)" + rest, "node-b : UnknownMachine VPSie lists machine b (node-b)" + rest}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := f.names(&corev1.NodeList{}); got != "node-a" {
+		t.Errorf("nodes are %q", got)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,7 +45,8 @@ func (f finding) report(ctx context.Context) {
 // world is all that is compared, from one pass.
 type world struct {
 	machines map[string]cloudprovider.Instance
-	nodes    map[string]*corev1.Node
+	nodes    map[string]*corev1.Node // that carry a VPSieNode's name
+	hosts    map[string]*corev1.Node // all, by name in lower case
 	groups   map[string]*v1alpha1.NodeGroup
 	records  map[string]*v1alpha1.VPSieNode
 	managed  int // Nodes with a VPSieNode's name on them
@@ -62,7 +64,7 @@ func (c *Collector) look(ctx context.Context) ([]finding, *world, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(inventory.Instances) == 0 && w.managed > 0 {
+	if inventory.Contradicts(w.managed) {
 		return nil, nil, errEmpty
 	}
 	return w.compare(), w, nil
@@ -70,7 +72,7 @@ func (c *Collector) look(ctx context.Context) ([]finding, *world, error) {
 
 func (c *Collector) read(ctx context.Context, inventory cloudprovider.Inventory) (*world, error) {
 	w := &world{
-		machines: map[string]cloudprovider.Instance{}, nodes: map[string]*corev1.Node{},
+		machines: map[string]cloudprovider.Instance{}, nodes: map[string]*corev1.Node{}, hosts: map[string]*corev1.Node{},
 		groups: map[string]*v1alpha1.NodeGroup{}, records: map[string]*v1alpha1.VPSieNode{},
 	}
 	for _, instance := range inventory.Instances {
@@ -85,6 +87,7 @@ func (c *Collector) read(ctx context.Context, inventory cloudprovider.Inventory)
 	}
 	for i := range nodes.Items {
 		node := &nodes.Items[i]
+		w.hosts[strings.ToLower(node.Name)] = node
 		if node.Labels[v1alpha1.ManagedLabel] == v1alpha1.ManagedValue && node.Labels[v1alpha1.VPSieNodeLabel] != "" {
 			w.managed++
 			w.nodes[node.Name] = node

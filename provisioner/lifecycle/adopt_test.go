@@ -4,6 +4,7 @@
 package lifecycle
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,7 +47,11 @@ func TestARestoredVPSieNodeAdoptsItsMachine(t *testing.T) {
 
 func TestRefusesToAdopt(t *testing.T) {
 	cases := map[string]func(*world){
-		"a machine that VPSie does not list":     func(w *world) { w.cloud.machines = nil },
+		"a machine that VPSie does not list and whose kubelet is silent": func(w *world) {
+			w.cloud.machines = nil
+			w.cloud.appear("other", "3")
+			w.falls(corev1.ConditionUnknown)
+		},
 		"a machine that is being destroyed":      func(w *world) { w.cloud.machines[0].Deleting = true },
 		"a Node that names no machine":           func(w *world) { w.change(func(n *corev1.Node) { n.Annotations = nil }) },
 		"a Node that belongs to another":         func(w *world) { w.change(func(n *corev1.Node) { n.Labels[v1alpha1.VPSieNodeLabel] = "general-2" }) },
@@ -107,5 +112,33 @@ func TestRefusesToClaimAMachineThatANodeSaysIsAnothers(t *testing.T) {
 	w.steps(1)
 	if got := w.node().Status.InstanceID; got != "y" {
 		t.Errorf("claimed %q, want its own machine", got)
+	}
+}
+
+func TestNothingIsOrderedInsteadOfAMachineThatMayOnlyBeMissingFromAList(t *testing.T) {
+	cases := map[string]func(*world){
+		"its kubelet answers":                         func(w *world) { w.cloud.shown = []string{"other"} },
+		"its kubelet is silent and the list is empty": func(w *world) { w.falls(corev1.ConditionUnknown) },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := restored(t, func(w *world) {
+				w.cloud.appear("other", "3")
+				w.cloud.short = true
+				change(w)
+			})
+			w.steps(100)
+			if len(w.cloud.orders) != 0 || w.node().Status.Order != nil {
+				t.Fatalf("ordered %v: the machine was bought twice", w.cloud.orders)
+			}
+			if got := w.launchedSays(); !strings.Contains(got, "If the machine is gone, run: kubectl delete node hel-slave-x") {
+				t.Errorf("Launched is %q", got)
+			}
+			w.cloud.short = false
+			w.steps(2)
+			if got := w.node().Status.InstanceID; got != "x" {
+				t.Errorf("instance %q, want x adopted", got)
+			}
+		})
 	}
 }

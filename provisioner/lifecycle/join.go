@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,15 +44,30 @@ const (
 	reasonNodeGone            = "NodeGone"
 )
 
-// join waits for the Node, makes it ours, and waits until pods may run on it.
+// join waits for the Node, makes it ours, and waits until pods may run on it. Nothing of that asks VPSie: whether it still lists the machine is
+// looked at when nothing else happened, so that an outage keeps no Node from its pods.
 func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
-	if gone, wait := r.vanished(ctx, vn); gone {
-		return wait, nil
-	}
 	node, err := r.node(ctx, vn)
 	if err != nil {
 		return 0, err
 	}
+	before := vn.DeepCopy()
+	wait, err := r.enter(ctx, vn, node)
+	if err != nil || vn.Status.Phase == v1alpha1.PhaseFailed || !equality.Semantic.DeepEqual(before.Status, vn.Status) {
+		return wait, err
+	}
+	gone, sooner, err := r.watch(ctx, vn, node)
+	if err != nil || gone {
+		return 0, err
+	}
+	if sooner > 0 {
+		wait = min(wait, sooner)
+	}
+	return wait, nil
+}
+
+// enter brings the machine's Node as far as it comes now.
+func (r *Reconciler) enter(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (time.Duration, error) {
 	if node == nil {
 		return r.awaitNode(vn)
 	}
@@ -64,37 +80,6 @@ func (r *Reconciler) join(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 	}
 	vn.Status.Allocatable = node.Status.Allocatable
 	return r.initialize(ctx, vn, node)
-}
-
-// vanished fails a VPSieNode whose machine is no longer in the inventory. One inventory that lacks it is not enough: the next one,
-// which is at least an interval younger, must lack it too.
-func (r *Reconciler) vanished(ctx context.Context, vn *v1alpha1.VPSieNode) (gone bool, wait time.Duration) {
-	launched := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched)
-	if launched == nil || launched.Status == metav1.ConditionFalse {
-		return false, 0
-	}
-	inventory, wait, err := r.inventories.after(ctx, launched.LastTransitionTime.Time)
-	if err != nil || wait > 0 {
-		// An outage of the cloud changes nothing for a Node that runs; the next reconciliation asks again.
-		return false, 0
-	}
-	_, found := inventory.Find(vn.Status.InstanceID)
-	switch {
-	case found && launched.Status == metav1.ConditionUnknown:
-		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", vn.Status.Hostname, vn.Status.InstanceID))
-	case found:
-	case launched.Status == metav1.ConditionTrue:
-		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reasonInstanceGone, "the machine is missing from VPSie's inventory; looking once more")
-		setTransition(vn, v1alpha1.ConditionLaunched, r.options.Clock.Now())
-		return true, r.options.InventoryInterval
-	case r.options.Clock.Since(launched.LastTransitionTime.Time) >= r.options.OrderSettle:
-		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonInstanceGone, "the machine is gone from VPSie's inventory")
-		r.fail(vn, reasonInstanceGone, fmt.Sprintf("machine %s is gone from VPSie's inventory and was not released by us", vn.Status.InstanceID))
-		return true, 0
-	default:
-		return true, r.options.InventoryInterval
-	}
-	return false, 0
 }
 
 // node returns the Node that the machine joined as, nil where there is none yet.
@@ -225,6 +210,9 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 			return wait, nil
 		}
 	}
+	if reason == "" && !initialized && !r.heldTooLong(vn) {
+		reason, message = lacking(vn, node)
+	}
 	if reason != "" {
 		if initialized && reason == reasonNotReady {
 			// It has been a Node and may be one again; what is to become of it is the disruption loop's to say.
@@ -256,10 +244,7 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 
 // missing says what the Node lacks before pods may run on it.
 func missing(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string) {
-	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-	if !ready {
+	if !ready(node) {
 		return reasonNotReady, fmt.Sprintf("node %q is not Ready", node.Name)
 	}
 	for _, startup := range vn.Spec.StartupTaints {
@@ -272,6 +257,18 @@ func missing(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string)
 		have := node.Status.Allocatable[name]
 		if have.IsZero() && !vn.Spec.Resources.Name(name, "").IsZero() {
 			return reasonResourcesMissing, fmt.Sprintf("node %q does not offer any %s yet", node.Name, name)
+		}
+	}
+	return "", ""
+}
+
+// lacking says what the Node does not offer of what its pods request. Devices come one by one. Memory that a machine got less of than was sold
+// does not, so this is waited for only as long as a Node may be held: the pods that fit run, and the others are planned for anew.
+func lacking(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string) {
+	for _, name := range slices.Sorted(maps.Keys(vn.Spec.Resources)) {
+		have, want := node.Status.Allocatable[name], vn.Spec.Resources[name]
+		if have.Cmp(want) < 0 {
+			return reasonResourcesMissing, fmt.Sprintf("node %q offers %s %s yet, and its pods request %s", node.Name, have.String(), name, want.String())
 		}
 	}
 	return "", ""

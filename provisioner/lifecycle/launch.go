@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -43,6 +42,8 @@ const (
 	reasonRefused       = "Refused"
 )
 
+const restarted = "the controller restarted between writing the order down and learning its outcome"
+
 // maxSeen is the bound of status.order.seen.
 const maxSeen = 1024
 
@@ -58,15 +59,15 @@ func (r *Reconciler) launch(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 	case r.sending.take(vn.UID, order.Time.Time):
 		return 0, r.send(ctx, vn)
 	default:
-		r.orderUnknown(vn, "the controller restarted between writing the order down and learning its outcome")
+		r.orderUnknown(vn, restarted)
 		return r.recognise(ctx, vn)
 	}
 }
 
 // record writes the next order down.
 func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
-	if adopted, err := r.adopt(ctx, vn); err != nil || adopted {
-		return 0, err
+	if adopted, wait, err := r.adopt(ctx, vn); err != nil || adopted || wait > 0 {
+		return wait, err
 	}
 	if len(choices(vn)) == 0 {
 		r.fail(vn, reasonRefused, fmt.Sprintf("VPSie could deliver none of the offerings: %s", refusals(vn)))
@@ -108,24 +109,31 @@ func (r *Reconciler) record(ctx context.Context, vn *v1alpha1.VPSieNode) (time.D
 		State:    v1alpha1.OrderRecorded,
 		Time:     metav1.NewMicroTime(now),
 		Attempt:  int32(len(vn.Status.Refusals)) + 1,
-		Seen:     seen,
+		Seen:     alsoSeen(seen, all, r.inventories.remembered()),
 	}
 	r.sending.prepare(vn.UID, now)
 	setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonRecorded, fmt.Sprintf("about to order %s", choice.Name))
 	return 0, nil
 }
 
-// send orders the machine that was written down. It is called once for each record.
+// send orders the machine that was written down. It is called once for each record. The call may take minutes, in which it waits for its turn:
+// what it leads to is counted from its end.
 func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	choice := chosen(vn)
 	logger := log.FromContext(ctx).WithValues("vpsieNode", klog.KObj(vn), "offering", choice.Name, "pricePerHour", choice.PricePerHour)
+	seen := vn.Status.Order.Seen
+	if all, err := r.all(ctx); err == nil { // else what the record has is enough
+		seen = alsoSeen(seen, all, r.inventories.remembered())
+	}
 	err := r.cloud.Order(ctx, cloudprovider.Order{Name: vn.Name, OfferingID: choice.ID, Datacenter: vn.Spec.Datacenter})
 	reaction := cloudprovider.ReactionTo(err)
+	vn.Status.Order.Seen = seen
 	r.metrics.ordered(reaction)
 	switch reaction {
 	case cloudprovider.NoReaction:
 		vn.Status.Phase = v1alpha1.PhaseProvisioning
 		vn.Status.Order.State = v1alpha1.OrderAccepted
+		vn.Status.Order.Time = r.microNow()
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reasonOrdered, fmt.Sprintf("VPSie accepted the order of %s; waiting for the machine to appear", choice.Name))
 		r.event(vn, corev1.EventTypeNormal, EventOrdered, "Order", "Ordered %s at %s per hour", choice.Name, priceText(choice.PricePerHour))
 		logger.Info("ordered machine")
@@ -152,9 +160,16 @@ func (r *Reconciler) send(ctx context.Context, vn *v1alpha1.VPSieNode) error {
 	}
 }
 
+// microNow is the time to the precision that the API keeps.
+func (r *Reconciler) microNow() metav1.MicroTime {
+	return metav1.NewMicroTime(r.options.Clock.Now().Truncate(time.Microsecond))
+}
+
+// orderUnknown notes that VPSie may or may not have been asked for the machine, at the latest now.
 func (r *Reconciler) orderUnknown(vn *v1alpha1.VPSieNode, why string) {
 	vn.Status.Phase = v1alpha1.PhaseProvisioning
 	vn.Status.Order.State = v1alpha1.OrderUnknown
+	vn.Status.Order.Time = r.microNow()
 	message := fmt.Sprintf("whether %s was ordered is not known (%s); it is not ordered again while it may still appear", chosen(vn).Name, why)
 	setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reasonUnknown, message)
 	r.event(vn, corev1.EventTypeWarning, EventOrderUnknown, "Order", "%s", message)
@@ -197,11 +212,14 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 	if err != nil {
 		return false, 0, err
 	}
-	inventory, err = r.withoutNamed(ctx, vn, inventory)
+	nodes, err := r.joined(ctx)
 	if err != nil {
 		return false, 0, err
 	}
-	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory)
+	r.claims.expire(r.options.Clock.Now())
+	hidden := r.inventories.hidden(inventory, r.options.OrderSettle)
+	hidden = append(hidden, nodes.unlisted(all, slices.Concat(inventory.Instances, hidden), r.options.Clock.Now().Add(-r.options.LaunchTimeout))...)
+	id := r.claims.claim(vn, slices.DeleteFunc(all, r.cannotBeAnswered), inventory, hidden, nodes)
 	instance, found := inventory.Find(id)
 	if !found {
 		return false, 0, nil
@@ -212,23 +230,6 @@ func (r *Reconciler) claim(ctx context.Context, vn *v1alpha1.VPSieNode) (claimed
 		setCondition(vn, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, fmt.Sprintf("machine %s, identifier %s", instance.Hostname, instance.ID))
 	}
 	return true, 0, nil
-}
-
-// withoutNamed leaves out the machines that a registered Node says are another VPSieNode's, be that VPSieNode there or not: its object may have been
-// lost, and its machine is no answer to anybody's order.
-func (r *Reconciler) withoutNamed(ctx context.Context, vn *v1alpha1.VPSieNode, inventory cloudprovider.Inventory) (cloudprovider.Inventory, error) {
-	nodes := &corev1.NodeList{}
-	if err := r.kube.List(ctx, nodes, client.HasLabels{v1alpha1.VPSieNodeLabel}); err != nil {
-		return inventory, fmt.Errorf("listing registered nodes: %w", err)
-	}
-	named := map[string]bool{}
-	for i := range nodes.Items {
-		if nodes.Items[i].Labels[v1alpha1.VPSieNodeLabel] != vn.Name {
-			named[nodes.Items[i].Annotations[v1alpha1.VPSIDAnnotation]] = true
-		}
-	}
-	inventory.Instances = slices.DeleteFunc(slices.Clone(inventory.Instances), func(i cloudprovider.Instance) bool { return named[i.ID] })
-	return inventory, nil
 }
 
 // take writes down whose machine the instance is.
@@ -259,7 +260,6 @@ func (r *Reconciler) all(ctx context.Context) ([]v1alpha1.VPSieNode, error) {
 }
 
 func (r *Reconciler) fail(vn *v1alpha1.VPSieNode, reason, message string) {
-	vn.Status.Phase = v1alpha1.PhaseFailed
 	// Two conditions tell how far it came; the one that is not True carries the reason.
 	kind := v1alpha1.ConditionLaunched
 	if meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionLaunched) {
@@ -268,6 +268,12 @@ func (r *Reconciler) fail(vn *v1alpha1.VPSieNode, reason, message string) {
 	if meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionRegistered) {
 		kind = v1alpha1.ConditionInitialized
 	}
+	r.failAs(vn, kind, reason, message)
+}
+
+// failAs fails the VPSieNode for a reason that the condition tells.
+func (r *Reconciler) failAs(vn *v1alpha1.VPSieNode, kind, reason, message string) {
+	vn.Status.Phase = v1alpha1.PhaseFailed
 	setCondition(vn, kind, metav1.ConditionFalse, reason, message)
 	setTransition(vn, kind, r.options.Clock.Now()) // failedAt counts from here
 	r.metrics.failed(reason)

@@ -55,6 +55,8 @@ type Options struct {
 	RegistrationTimeout time.Duration // how long a machine may take to join and become ready; 20m
 	FailedTTL           time.Duration // how long a failed VPSieNode is kept to be read; 30m
 	InventoryInterval   time.Duration // the least time between two reads of the inventory; 5s
+	ReleaseTimeout      time.Duration // how long a machine may take to go before its destruction is asked for again; 15m
+	GoneShare           float64       // of the machines that may be taken for gone within OrderSettle, at least one; 0.1
 	OpenTogether        time.Duration // how long a Node that is Ready waits for the others of its plan; 0: not at all
 	Workers             int           // VPSieNodes that are worked on at the same time; 10
 	Registerer          prometheus.Registerer
@@ -72,11 +74,15 @@ func (o Options) withDefaults() Options {
 		{&o.LaunchTimeout, 15 * time.Minute},
 		{&o.RegistrationTimeout, 20 * time.Minute},
 		{&o.FailedTTL, 30 * time.Minute},
+		{&o.ReleaseTimeout, 15 * time.Minute},
 		{&o.InventoryInterval, 5 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.fallback
 		}
+	}
+	if o.GoneShare == 0 {
+		o.GoneShare = 0.1
 	}
 	if o.Workers == 0 {
 		o.Workers = 10
@@ -98,9 +104,12 @@ type Reconciler struct {
 	claims      *claims
 	sending     *sendings
 	permits     *permits
+	verdicts    *verdicts
+	farewells   *farewells
 	metrics     *metrics
 
 	announcements announcements
+	uids          sync.Map // of VPSieNodes that were reconciled, by name
 }
 
 // New returns a Reconciler. Of all writers, it alone writes the status of VPSieNodes.
@@ -109,10 +118,14 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 	m := newMetrics(options.Registerer)
 	return &Reconciler{
 		kube: kube, cloud: cloud, drain: drain, recorder: recorder, options: options, metrics: m,
-		inventories: &inventories{cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m},
-		claims:      &claims{held: map[string]claimant{}},
-		sending:     &sendings{},
-		permits:     &permits{recorded: map[types.UID]string{}},
+		inventories: &inventories{
+			cloud: cloud, clock: options.Clock, interval: options.InventoryInterval, metrics: m, memory: options.patience(v1alpha1.OrderAccepted),
+		},
+		claims:    &claims{held: map[string]claimant{}},
+		sending:   &sendings{},
+		permits:   &permits{recorded: map[types.UID]string{}},
+		verdicts:  &verdicts{given: map[types.UID]time.Time{}},
+		farewells: &farewells{of: map[types.UID]farewell{}},
 	}
 }
 
@@ -120,9 +133,12 @@ func New(kube client.Client, cloud Cloud, drain Drain, recorder events.EventReco
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	vn := &v1alpha1.VPSieNode{}
 	if err := r.kube.Get(ctx, request.NamespacedName, vn); err != nil {
-		r.metrics.forget(request.Name)
+		if apierrors.IsNotFound(err) {
+			r.lose(request.Name, "")
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	r.lose(vn.Name, vn.UID)
 	if vn.DeletionTimestamp.IsZero() && controllerutil.AddFinalizer(vn, v1alpha1.VPSieNodeFinalizer) {
 		// Before anything is ordered: a machine without the finalizer would be forgotten when the object is deleted.
 		return reconcile.Result{}, r.patchMetadata(ctx, vn)
@@ -158,6 +174,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: wait}, nil
 }
 
+// lose forgets the VPSieNode of that name that was there before the present one, if there is any. One that lets go in order has been forgotten; one
+// that somebody removed by force has not.
+func (r *Reconciler) lose(name string, present types.UID) {
+	before, known := r.uids.Swap(name, present)
+	if present == "" {
+		r.uids.Delete(name)
+		r.metrics.forget(name)
+	}
+	uid, _ := before.(types.UID)
+	if !known || uid == present || uid == "" {
+		return
+	}
+	r.claims.orphan(uid, r.options.Clock.Now().Add(r.options.patience(v1alpha1.OrderAccepted)))
+	r.sending.forget(uid)
+	r.farewells.forget(uid)
+	r.announcements.publish(uid, errGone)
+}
+
 // advance changes vn in memory and the world outside it; it returns how long to wait for the next step.
 func (r *Reconciler) advance(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Duration, error) {
 	switch {
@@ -172,6 +206,9 @@ func (r *Reconciler) advance(ctx context.Context, vn *v1alpha1.VPSieNode) (time.
 	}
 }
 
+// lastWords is how long a process that ends may take to note what became of an order. Managers wait 30 seconds for what they run.
+const lastWords = 10 * time.Second
+
 func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieNode) error {
 	sent := r.sending.justTaken(vn.UID)
 	if equality.Semantic.DeepEqual(before.Status, vn.Status) {
@@ -182,6 +219,10 @@ func (r *Reconciler) saveStatus(ctx context.Context, before, vn *v1alpha1.VPSieN
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if sent {
 		patch = client.MergeFrom(before)
+		// Also by a process that was told to end meanwhile: the next one would look for the machine, or for none, until its time is over.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
 	}
 	err := r.kube.Status().Patch(ctx, vn, patch)
 	if client.IgnoreNotFound(err) != nil {

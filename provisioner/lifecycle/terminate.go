@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +17,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/cloudprovider"
 )
 
 // Reasons of the events on a VPSieNode on its way out.
 const (
 	EventDraining    = "Draining"    // pods are being moved away
 	EventReleasing   = "Releasing"   // VPSie was told to destroy the machine
+	EventSlowRelease = "SlowRelease" // VPSie has been destroying the machine for long; it was told again
 	EventReleased    = "Released"    // the machine is gone from VPSie's inventory
 	EventNeverBought = "NeverBought" // an order of unknown outcome never showed a machine
 	EventLate        = "LateMachine" // a machine appeared for an order that nobody waits for any more; it is released
@@ -57,7 +56,7 @@ func (r *Reconciler) terminate(ctx context.Context, vn *v1alpha1.VPSieNode) (tim
 	if drained, wait, err := r.drained(ctx, vn, node); err != nil || !drained {
 		return wait, err
 	}
-	gone, wait, err := r.released(ctx, vn)
+	gone, wait, err := r.released(ctx, vn, node)
 	if err != nil || !gone {
 		return wait, err
 	}
@@ -78,6 +77,9 @@ func (r *Reconciler) bury(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 	if node != nil && belongsToAnother(node, vn) {
 		node = nil
 	}
+	if r.reconsider(ctx, vn, node) {
+		return r.options.InventoryInterval, nil
+	}
 	gone, wait, err := r.cleared(ctx, vn, node)
 	if err != nil {
 		return 0, err
@@ -89,6 +91,9 @@ func (r *Reconciler) bury(ctx context.Context, vn *v1alpha1.VPSieNode) (time.Dur
 	}
 	left := r.options.FailedTTL - r.options.Clock.Since(failedAt(vn))
 	if left > 0 {
+		if gone && takenForGone(vn) {
+			return min(left, r.options.InventoryInterval*12), nil // it may come back
+		}
 		if gone {
 			return left, nil
 		}
@@ -105,7 +110,7 @@ func (r *Reconciler) cleared(ctx context.Context, vn *v1alpha1.VPSieNode, node *
 	if drained, wait, err := r.drained(ctx, vn, node); err != nil || !drained {
 		return false, wait, err
 	}
-	return r.released(ctx, vn)
+	return r.released(ctx, vn, node)
 }
 
 func failedAt(vn *v1alpha1.VPSieNode) time.Time {
@@ -119,10 +124,10 @@ func failedAt(vn *v1alpha1.VPSieNode) time.Time {
 	return failed
 }
 
-// drained says whether nothing is left on the Node that would be lost with it. Nothing is waited for on a machine that no longer exists.
+// drained says whether nothing is left on the Node that would be lost with it. Nothing is waited for on a machine that is gone, which one
+// whose kubelet answers is not.
 func (r *Reconciler) drained(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) (bool, time.Duration, error) {
-	launched := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionLaunched)
-	if node == nil || releasing(vn) || (launched != nil && launched.Reason == reasonInstanceGone && launched.Status == metav1.ConditionFalse) {
+	if node == nil || releasing(vn) || r.lost(ctx, vn, node) {
 		return true, 0, nil
 	}
 	leaving := failedAt(vn)
@@ -150,15 +155,6 @@ func (r *Reconciler) drained(ctx context.Context, vn *v1alpha1.VPSieNode, node *
 	return false, r.options.InventoryInterval, nil
 }
 
-func releasing(vn *v1alpha1.VPSieNode) bool {
-	switch disrupting(vn).Reason {
-	case reasonReleasing, reasonConfirming, reasonReleased:
-		return true
-	default:
-		return false
-	}
-}
-
 // disrupting returns the condition Disrupting, empty where there is none.
 func disrupting(vn *v1alpha1.VPSieNode) metav1.Condition {
 	condition := meta.FindStatusCondition(vn.Status.Conditions, v1alpha1.ConditionDisrupting)
@@ -168,76 +164,20 @@ func disrupting(vn *v1alpha1.VPSieNode) metav1.Condition {
 	return *condition
 }
 
-// released says whether the machine, if there ever was one, is gone. It asks for its destruction, and asks again when a later inventory
-// still shows it. Two inventories in a row must lack it, the second at least an interval younger than the first.
-func (r *Reconciler) released(ctx context.Context, vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
-	if vn.Status.InstanceID == "" {
-		return r.settled(ctx, vn) // a machine that is found here is drained first, as any other
-	}
-	condition := disrupting(vn)
-	if condition.Reason == reasonReleased {
-		return true, 0, nil
-	}
-	if !releasing(vn) {
-		return false, r.options.InventoryInterval, r.release(ctx, vn)
-	}
-	inventory, wait, err := r.inventories.after(ctx, condition.LastTransitionTime.Time)
-	if err != nil {
-		return false, 0, fmt.Errorf("looking whether machine %q is gone: %w", vn.Status.InstanceID, err)
-	}
-	if wait > 0 {
-		return false, wait, nil
-	}
-	instance, found := inventory.Find(vn.Status.InstanceID)
-	switch {
-	case !found:
-		return r.missing(ctx, vn, inventory)
-	case condition.Reason == reasonConfirming,
-		!instance.Deleting && r.options.Clock.Since(condition.LastTransitionTime.Time) > r.options.OrderSettle:
-		return false, r.options.InventoryInterval, r.release(ctx, vn)
-	default:
-		return false, r.options.InventoryInterval, nil
-	}
-}
-
-// missing takes the absence from an inventory for an end only when it is the second in a row and the inventory can be believed.
-func (r *Reconciler) missing(ctx context.Context, vn *v1alpha1.VPSieNode, inventory cloudprovider.Inventory) (bool, time.Duration, error) {
-	all, err := r.all(ctx)
-	if err != nil {
-		return false, 0, err
-	}
-	if implausible(all, inventory) {
-		return false, r.options.InventoryInterval, nil
-	}
-	vn.Status.Phase = phaseWhileLeaving(vn)
-	if disrupting(vn).Reason == reasonConfirming {
-		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonReleased, "the machine is gone from VPSie's inventory")
-		return true, 0, nil
-	}
-	setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonConfirming, "the machine is missing from VPSie's inventory; looking once more")
-	setTransition(vn, v1alpha1.ConditionDisrupting, r.options.Clock.Now())
-	return false, r.options.InventoryInterval, nil
-}
-
-// implausible says whether an inventory is empty although machines are known that nobody releases. What it says of others is not
-// believed; vanished finds out what became of those.
-func implausible(all []v1alpha1.VPSieNode, inventory cloudprovider.Inventory) bool {
-	return len(inventory.Instances) == 0 && slices.ContainsFunc(all, func(n v1alpha1.VPSieNode) bool {
-		return n.Status.InstanceID != "" && n.DeletionTimestamp.IsZero() && n.Status.Phase != v1alpha1.PhaseFailed
-	})
-}
-
 // settled says whether it is certain that no machine was bought. While an order may still show up, the object must stay: nobody
 // else would know whose machine it is.
 func (r *Reconciler) settled(ctx context.Context, vn *v1alpha1.VPSieNode) (bool, time.Duration, error) {
 	order := vn.Status.Order
 	if order == nil {
-		adopted, err := r.adopt(ctx, vn)
-		return !adopted && err == nil, 0, err
+		adopted, wait, err := r.adopt(ctx, vn)
+		return !adopted && wait == 0 && err == nil, wait, err
 	}
-	if order.State == v1alpha1.OrderRecorded && r.sending.take(vn.UID, order.Time.Time) {
-		vn.Status.Order = nil // written down by this process and never sent
-		return true, 0, nil
+	if order.State == v1alpha1.OrderRecorded {
+		if r.sending.take(vn.UID, order.Time.Time) {
+			vn.Status.Order = nil // written down by this process and never sent
+			return true, 0, nil
+		}
+		r.orderUnknown(vn, restarted)
 	}
 	if !r.owed(vn) {
 		return r.neverBought(vn)
@@ -280,24 +220,6 @@ func (r *Reconciler) neverBought(vn *v1alpha1.VPSieNode) (bool, time.Duration, e
 	return true, 0, nil
 }
 
-func (r *Reconciler) release(ctx context.Context, vn *v1alpha1.VPSieNode) error {
-	err := r.cloud.Release(ctx, vn.Status.InstanceID)
-	reaction := cloudprovider.ReactionTo(err)
-	r.metrics.releaseAsked(reaction)
-	switch reaction {
-	case cloudprovider.NoReaction, cloudprovider.LookFirst:
-		// LookFirst: the reply was lost, or the machine is said not to exist. The inventory decides either way.
-		vn.Status.Phase = phaseWhileLeaving(vn)
-		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, reasonReleasing, "VPSie was told to destroy the machine")
-		setTransition(vn, v1alpha1.ConditionDisrupting, r.options.Clock.Now())
-		r.event(vn, corev1.EventTypeNormal, EventReleasing, "Release", "Told VPSie to destroy machine %s", vn.Status.InstanceID)
-		return nil
-	default:
-		setCondition(vn, v1alpha1.ConditionDisrupting, metav1.ConditionTrue, cloudprovider.ReasonOf(err), "releasing the machine: "+err.Error())
-		return fmt.Errorf("releasing machine %q of VPSieNode %q: %w", vn.Status.InstanceID, vn.Name, err)
-	}
-}
-
 func phaseWhileLeaving(vn *v1alpha1.VPSieNode) v1alpha1.VPSieNodePhase {
 	if vn.DeletionTimestamp.IsZero() {
 		return v1alpha1.PhaseFailed
@@ -310,7 +232,11 @@ func (r *Reconciler) deleteNode(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 	if node == nil || belongsToAnother(node, vn) {
 		return nil
 	}
-	if err := r.kube.Delete(ctx, node, client.Preconditions{UID: &node.UID}); client.IgnoreNotFound(err) != nil {
+	preconditions := client.Preconditions{UID: &node.UID}
+	if takenForGone(vn) {
+		preconditions.ResourceVersion = &node.ResourceVersion // its kubelet may answer again, which the watch does not show yet
+	}
+	if err := r.kube.Delete(ctx, node, preconditions); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting node %q: %w", node.Name, err)
 	}
 	return nil

@@ -4,6 +4,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -53,14 +54,33 @@ func TestRefusesToReleaseAFailedMachineUnderItsPods(t *testing.T) {
 	}
 }
 
-func TestNothingIsWaitedForOnAMachineThatIsGone(t *testing.T) {
-	w := running(t, corev1.ConditionTrue)
-	w.busy = true // its pods would terminate for ever
-	w.cloud.machines = nil
-	w.steps(30)
-	w.wantPhase(v1alpha1.PhaseFailed)
-	if len(w.drains) != 0 || w.theNode() != nil {
-		t.Errorf("drained %v, Node %v: want the Node gone, so that its pods are made again elsewhere", w.drains, w.theNode())
+func TestRefusesToReleaseAMachineWhoseDrainFails(t *testing.T) {
+	for name, leave := range map[string]func(*world){
+		"of a VPSieNode that is deleted": func(w *world) { w.delete() },
+		"of a VPSieNode that failed": func(w *world) {
+			w.clock.Step(21 * time.Minute) // its startup taint is never taken off
+			w.steps(1)
+			w.wantPhase(v1alpha1.PhaseFailed)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := running(t, corev1.ConditionTrue)
+			leave(w)
+			w.broken = errors.New("evicting pod \"shop/cart-1\": the API server is shutting down")
+			for range 10 {
+				if _, err := w.step(6 * time.Second); !errors.Is(err, w.broken) {
+					t.Fatalf("error is %v, want the drain's", err)
+				}
+			}
+			if len(w.drains) != 10 || len(w.cloud.releases) != 0 || w.theNode() == nil || w.phase() == "gone" {
+				t.Fatalf("drained %d times, released %v, Node %v, phase %s: want nothing but tries", len(w.drains), w.cloud.releases, w.theNode(), w.phase())
+			}
+			w.broken = nil
+			w.steps(6)
+			if len(w.cloud.machines) != 0 || w.theNode() != nil {
+				t.Errorf("machines %v, Node %v: want both gone once it succeeds", w.cloud.machines, w.theNode())
+			}
+		})
 	}
 }
 
@@ -83,7 +103,7 @@ func TestRefusesToBelieveAnEmptyListThatContradictsTheRecords(t *testing.T) {
 		t.Fatal("let go of a machine because a list came back empty")
 	}
 	w.cloud.machines = machines[:1]
-	w.steps(2)
+	w.steps(25)
 	if got := w.phase(); got != "gone" {
 		t.Errorf("phase is %s, want gone once a list with others lacks it; %s", got, w.explain())
 	}

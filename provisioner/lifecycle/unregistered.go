@@ -69,6 +69,10 @@ func (u unregisteredNodes) expected(ctx context.Context, node *corev1.Node) (boo
 	if err != nil {
 		return true, 0, err
 	}
+	nodes, err := u.joined(ctx)
+	if err != nil {
+		return true, 0, err
+	}
 	listed := slices.IndexFunc(inventory.Instances, func(i cloudprovider.Instance) bool { return strings.EqualFold(i.Hostname, node.Name) })
 	return slices.ContainsFunc(all, func(n v1alpha1.VPSieNode) bool {
 		switch {
@@ -77,7 +81,7 @@ func (u unregisteredNodes) expected(ctx context.Context, node *corev1.Node) (boo
 		case n.Status.Order == nil || !u.owed(&n):
 			return false
 		default:
-			return listed < 0 || mayBe(n, inventory.Instances[listed])
+			return listed < 0 || mayBe(n, inventory.Instances[listed], nodes)
 		}
 	}), 0, nil
 }

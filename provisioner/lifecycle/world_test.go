@@ -35,11 +35,19 @@ type cloud struct {
 	releases  []string
 	releaseIs error
 	keep      bool // a release is accepted and does nothing
+	short     bool // the inventory lists none but those shown
+	shown     []string
+	sends     func()        // is called when an order arrives
+	slow      time.Duration // that an order waits for its turn
 	down      error
 	cluster   string
 }
 
 func (c *cloud) Order(_ context.Context, o cloudprovider.Order) error {
+	c.clock.Step(c.slow)
+	if c.sends != nil {
+		c.sends()
+	}
 	if len(c.refuse) > 0 {
 		err := c.refuse[0]
 		c.refuse = c.refuse[1:]
@@ -58,7 +66,13 @@ func (c *cloud) Inventory(context.Context) (cloudprovider.Inventory, error) {
 	if c.down != nil {
 		return cloudprovider.Inventory{}, c.down
 	}
-	return cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now(), Cluster: c.cluster}, nil
+	inventory := cloudprovider.Inventory{Instances: slices.Clone(c.machines), ReadAt: c.clock.Now(), Cluster: c.cluster}
+	if c.short {
+		inventory.Instances = slices.DeleteFunc(inventory.Instances, func(i cloudprovider.Instance) bool { return !slices.Contains(c.shown, i.ID) })
+	} else if !c.keep {
+		c.machines = slices.DeleteFunc(c.machines, func(i cloudprovider.Instance) bool { return i.Deleting })
+	}
+	return inventory, nil
 }
 
 func (c *cloud) Release(_ context.Context, id string) error {
@@ -66,8 +80,16 @@ func (c *cloud) Release(_ context.Context, id string) error {
 	if c.releaseIs != nil || c.keep {
 		return c.releaseIs
 	}
-	c.machines = slices.DeleteFunc(c.machines, func(i cloudprovider.Instance) bool { return i.ID == id })
-	return nil
+	if c.short && !slices.Contains(c.shown, id) {
+		return cloudprovider.Errorf(cloudprovider.LookFirst, "NotFound", "machine %q is not in the inventory", id)
+	}
+	for i := range c.machines {
+		if c.machines[i].ID == id {
+			c.machines[i].Deleting = true // and listed so once
+			return nil
+		}
+	}
+	return cloudprovider.Errorf(cloudprovider.LookFirst, "NotFound", "machine %q is not in the inventory", id)
 }
 
 // appear lets a machine of the size show up.
@@ -82,7 +104,8 @@ type world struct {
 	cloud  *cloud
 	clock  *testingclock.FakeClock
 	drains []string
-	busy   bool // the drain is not done
+	busy   bool  // the drain is not done
+	broken error // the drain fails with
 	r      *Reconciler
 }
 
@@ -130,7 +153,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 func (w *world) restart() {
 	drain := func(_ context.Context, node *corev1.Node, _ time.Time) (bool, []string, error) {
 		w.drains = append(w.drains, node.Name)
-		return !w.busy, []string{"shop/cart-1: its budget allows no eviction now"}, nil
+		return !w.busy && w.broken == nil, []string{"shop/cart-1: its budget allows no eviction now"}, w.broken
 	}
 	w.r = New(w.kube, w.cloud, drain, events.NewFakeRecorder(1000), Options{Clock: w.clock})
 }
@@ -209,7 +232,7 @@ func (w *world) delete() {
 func (w *world) join(ready corev1.ConditionStatus) {
 	w.t.Helper()
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "hel-slave-x", UID: "node-uid", Labels: map[string]string{corev1.LabelHostname: "hel-slave-x"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "hel-slave-x", UID: "node-uid", CreationTimestamp: metav1.NewTime(w.clock.Now()), Labels: map[string]string{corev1.LabelHostname: "hel-slave-x"}},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1alpha1.UnregisteredTaint, Effect: corev1.TaintEffectNoExecute}, {Key: "foreign", Effect: corev1.TaintEffectNoSchedule}}},
 		Status: corev1.NodeStatus{
 			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3900m")},
@@ -219,6 +242,12 @@ func (w *world) join(ready corev1.ConditionStatus) {
 	if err := w.kube.Create(context.Background(), node); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// falls makes the Node Ready or not, as its kubelet, or its silence, does.
+func (w *world) falls(ready corev1.ConditionStatus) {
+	w.t.Helper()
+	w.change(func(n *corev1.Node) { n.Status.Conditions[0].Status = ready })
 }
 
 func (w *world) theNode() *corev1.Node {

@@ -3,7 +3,7 @@
 
 // Package fault is the closed set of things that can go wrong at the simulated VPSie, and the queue a
 // test scripts them in. It turns JSON into checked faults and hands each one to the call it is meant
-// for. It never carries a fault out and never decides by chance.
+// for, and keeps which machines a list leaves out meanwhile. It never carries a fault out.
 package fault
 
 import (
@@ -62,6 +62,10 @@ const (
 	JoinsTwice Kind = "joinsTwice"
 	// SlowDelete keeps the machine DelaySeconds longer.
 	SlowDelete Kind = "slowDelete"
+	// EmptyList lists no worker for DelaySeconds, although there are some.
+	EmptyList Kind = "emptyList"
+	// ShortList leaves every other worker out of the list for DelaySeconds.
+	ShortList Kind = "shortList"
 )
 
 // Kinds lists every kind of fault.
@@ -70,6 +74,7 @@ func Kinds() []Kind {
 		Status, Error200, LostReplyAfterEffect, LostReplyBeforeEffect, Latency, RateLimited,
 		NeverAppears, NeverJoins, UpperCaseHostname, DeleteLies, NoStock, ClusterLocked, BalloonMemory,
 		Quota, SameSize, ExpiredToken, ObjectReply, Duplicate, SlowAppear, Vanishes, JoinsTwice, SlowDelete,
+		EmptyList, ShortList,
 	}
 }
 
@@ -172,6 +177,8 @@ func ruleOf(kind Kind) (rule, bool) {
 		return rule{calls: Orders(), takes: []string{"sizeId", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case SlowDelete:
 		return rule{calls: Deletions(), takes: []string{"identifier", "delaySeconds"}, needs: []string{"delaySeconds"}}, true
+	case EmptyList, ShortList:
+		return rule{calls: []Call{GetCluster}, takes: []string{"delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case SameSize:
 		return rule{calls: []Call{AddNodeGroup}}, true
 	case ExpiredToken:

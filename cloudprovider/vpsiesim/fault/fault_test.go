@@ -40,6 +40,8 @@ func smallest() map[fault.Kind]string {
 		fault.Vanishes:              `{"kind":"vanishes","delaySeconds":60}`,
 		fault.JoinsTwice:            `{"kind":"joinsTwice","delaySeconds":60}`,
 		fault.SlowDelete:            `{"kind":"slowDelete","delaySeconds":60}`,
+		fault.EmptyList:             `{"kind":"emptyList","delaySeconds":60}`,
+		fault.ShortList:             `{"kind":"shortList","delaySeconds":60}`,
 	}
 }
 
@@ -95,6 +97,8 @@ func TestEveryErrorNamesTheFieldAndListsTheKinds(t *testing.T) {
 		"a negative skip":                     {`{"kind":"neverJoins","skip":-1}`, "skip", "-1 is negative"},
 		"an unknown call":                     {`{"kind":"error200","message":"x","call":"dance"}`, "call", `"dance" is not a call that kind "error200" can strike, those are: authenticate`},
 		"a call that cannot be struck so":     {`{"kind":"neverJoins","call":"getCluster"}`, "call", "those are: addSlaveToGroup, addSlave"},
+		"a list that is short for no time":    {`{"kind":"shortList"}`, "delaySeconds", "needs it"},
+		"a list that cannot be empty":         {`{"kind":"emptyList","delaySeconds":1,"call":"listOffers"}`, "call", "those are: getCluster"},
 		"a deletion that cannot be lied to":   {`{"kind":"deleteLies","call":"addSlave"}`, "call", "those are: deleteSlave, reduceSlave"},
 		"memory below zero":                   {`{"kind":"balloonMemory","memoryMB":-5}`, "memoryMB", "-5 is not above 0"},
 		"a time to come back that has passed": {`{"kind":"rateLimited","retryAfterSeconds":-1}`, "retryAfterSeconds", "-1 is not above 0"},

@@ -58,6 +58,8 @@ func Harsh(seed int64, intensity float64) Mix {
 	chance(0.05, Fault{Kind: BalloonMemory})
 	chance(0.04, Fault{Kind: DeleteLies})
 	chance(0.04, Fault{Kind: SlowDelete, DelaySeconds: 240})
+	chance(0.003, Fault{Kind: EmptyList, DelaySeconds: 60})
+	chance(0.003, Fault{Kind: ShortList, DelaySeconds: 60})
 	return m
 }
 

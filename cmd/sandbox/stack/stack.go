@@ -78,7 +78,7 @@ func Demo() Boot {
 
 // Fast is for tests.
 func Fast() Boot {
-	return Boot{Visible: time.Second, Join: time.Second, Ready: 500 * time.Millisecond, Delete: 500 * time.Millisecond, PodStart: 200 * time.Millisecond, PodStop: 200 * time.Millisecond}
+	return Boot{Visible: time.Second, Join: time.Second, Ready: 500 * time.Millisecond, Delete: 3 * time.Second, PodStart: 200 * time.Millisecond, PodStop: 200 * time.Millisecond}
 }
 
 // Info is what a test or a person needs to use a running stack. It is also written to sandbox.json in the state folder.
