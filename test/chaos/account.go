@@ -159,7 +159,7 @@ func newOverHTTP(clock *testingclock.FakeClock, seed int64) (account, error) {
 	catalogue.Offers = catalogue.Offers[:3] // so that orders of one size meet
 	a := &overHTTP{clock: clock, joined: map[string]memory.Machine{}, joins: map[string]int{}}
 	a.Server, err = vpsiesim.New(vpsiesim.Options{
-		Clock: clock, Seed: seed, ClientID: clientID, ClientSecret: clientSecret, Catalogue: catalogue, DeleteDelay: deleteDelay, Joiner: a,
+		Clock: passing{clock}, Seed: seed, ClientID: clientID, ClientSecret: clientSecret, Catalogue: catalogue, DeleteDelay: deleteDelay, Joiner: a,
 		VisibleDelay: vpsiesim.Range(visible), IPDelay: vpsiesim.Range(ip), BootDelay: vpsiesim.Range(boot),
 	})
 	return a, err
@@ -222,6 +222,9 @@ func (a *overHTTP) cutOff(unreachable error) { a.unreachable = unreachable }
 
 // passing is a clock that lets the time pass that somebody waits for: there is nobody else to do so.
 type passing struct{ *testingclock.FakeClock }
+
+// After returns a channel that has been sent to.
+func (p passing) After(d time.Duration) <-chan time.Time { return p.NewTimer(d).C() }
 
 // NewTimer returns a timer that has fired.
 func (p passing) NewTimer(d time.Duration) clock.Timer {

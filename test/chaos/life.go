@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/samber/lo"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -25,6 +28,8 @@ const (
 	settlesIn  = 2 * time.Hour   // until what is wanted is there, or gone, once everything works again
 	most       = 6               // machines wanted at once
 	wantedLast = 2
+
+	personReacts = 20 * time.Minute
 )
 
 func uid(number int) types.UID { return types.UID(fmt.Sprintf("uid-%d", number)) }
@@ -105,6 +110,24 @@ func (w *world) settle(ctx context.Context, wanted int, within time.Duration, wr
 	return wrong(), nil
 }
 
+// follow does what a VPSieNode asks a person for whose machine has been missing for long: where VPSie lists no machine at all, nobody but a person
+// can tell whether it is gone.
+func (w *world) follow(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(w.truth.machines)) {
+		machine := w.truth.machines[name]
+		c := meta.FindStatusCondition(machine.Status.Conditions, v1alpha1.ConditionLaunched)
+		missing := c != nil && c.Status == metav1.ConditionUnknown && c.Reason == "InstanceGone" && w.clock.Since(c.LastTransitionTime.Time) > personReacts
+		if w.wild || !missing || !machine.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := client.IgnoreNotFound(w.store.Delete(ctx, machine.DeepCopy())); err != nil {
+			return err
+		}
+		w.learn(ctx, machine)
+	}
+	return nil
+}
+
 // tick lets a while pass and everybody act once.
 func (w *world) tick(ctx context.Context, pass time.Duration) error {
 	w.clock.Step(pass)
@@ -115,6 +138,9 @@ func (w *world) tick(ctx context.Context, pass time.Duration) error {
 		if err := w.restart(); err != nil {
 			return err
 		}
+	}
+	if err := w.follow(ctx); err != nil {
+		return err
 	}
 	if err := w.demand(ctx); err != nil || w.process.killed {
 		return err

@@ -40,6 +40,7 @@ func Harsh(seed int64, intensity float64) Mix {
 	chance(0.01, Fault{Kind: Status, Status: 502})
 	chance(0.005, Fault{Kind: Status, Status: 503})
 	chance(0.005, Fault{Kind: Error200, Message: "Something went wrong, please try again"})
+	chance(0.005, Fault{Kind: Latency, DelaySeconds: 20})
 	chance(0.01, Fault{Kind: RateLimited})
 	chance(0.01, Fault{Kind: RateLimited, RetryAfterSeconds: 5})
 	chance(0.005, Fault{Kind: RateLimited, RetryAfterSeconds: 5, RetryAfterDate: true})
