@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
 // hold keeps pods that were not planned for it away from a Node that is registered and not Ready yet. NoSchedule, as what makes a
@@ -99,13 +100,38 @@ func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, no
 // it does until the pod that this one must be near is bound.
 const keepsFor = 15 * time.Second
 
-// keepNominated nominates again who lost it, and says whether to look again soon.
+// withdrawnWithin is how long after that nominations that came to nothing are looked for.
+const withdrawnWithin = time.Minute
+
+// keepNominated nominates again who lost it, and says whether to look again soon. In the end it withdraws what came to nothing.
 func (r *Reconciler) keepNominated(ctx context.Context, d door) bool {
 	initialized := meta.FindStatusCondition(d.vn.Status.Conditions, v1alpha1.ConditionInitialized)
-	if since := initialized.LastTransitionTime.Time; since.After(unstamped().Time) && r.options.Clock.Since(since) > keepsFor {
-		return false
+	since := initialized.LastTransitionTime.Time
+	switch age := r.options.Clock.Since(since); {
+	case !since.After(unstamped().Time) || age <= keepsFor:
+		return r.nominateAll(ctx, []door{d})
+	case age <= keepsFor+withdrawnWithin:
+		r.withdraw(ctx, d)
 	}
-	return r.nominateAll(ctx, []door{d})
+	return false
+}
+
+// withdraw takes the nominations of pods back that kube-scheduler found no room for on the Node, because it filled the room with others. Whoever plans
+// takes a nominated pod for placed, so it would wait until kube-scheduler tries it again, minutes later.
+func (r *Reconciler) withdraw(ctx context.Context, d door) {
+	for _, name := range plannedPods(d.vn) {
+		pod := &corev1.Pod{}
+		err := client.IgnoreNotFound(r.kube.Get(ctx, name, pod))
+		if err == nil && pod.Status.NominatedNodeName == d.node.Name && state.Unschedulable(pod) {
+			before := pod.DeepCopy()
+			pod.Status.NominatedNodeName = ""
+			err = client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before)))
+			log.FromContext(ctx).Info("withdrew a nomination that came to nothing", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node))
+		}
+		if err != nil {
+			log.FromContext(ctx).V(1).Info("could not withdraw nomination", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())
+		}
+	}
 }
 
 // plannedPods reads the annotation in which the plan names the pods of a machine.
