@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/birth"
@@ -52,7 +52,7 @@ func birthServer(c *config) webhook.Server {
 }
 
 // setupBirth adds the webhook, if it is wanted.
-func setupBirth(mgr manager.Manager, c *config) error {
+func setupBirth(mgr manager.Manager, c *config, registerer prometheus.Registerer) error {
 	if c.birthPort == 0 {
 		return nil
 	}
@@ -60,5 +60,5 @@ func setupBirth(mgr manager.Manager, c *config) error {
 	if err != nil {
 		return fmt.Errorf("reading --birth-webhook-node-name-pattern: %w", err)
 	}
-	return birth.New(mgr.GetClient(), pattern, birth.Options{Registerer: metrics.Registry}).SetupWithManager(mgr)
+	return birth.New(mgr.GetClient(), pattern, birth.Options{Registerer: registerer}).SetupWithManager(mgr)
 }

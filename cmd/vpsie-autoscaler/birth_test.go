@@ -4,13 +4,20 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/birth"
 )
 
 // certificate writes a certificate and its key into a new folder, as kubelet does with a Secret.
@@ -93,5 +100,43 @@ func TestBirthWebhookConfig(t *testing.T) {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestBirthWebhookIsServedInEveryReplica(t *testing.T) {
+	c, err := parse(t, nil, "--birth-webhook-port=9443", "--birth-webhook-cert-dir="+certificate(t, "tls.crt", "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := ctrl.NewManager(&rest.Config{Host: "127.0.0.1:1"}, ctrl.Options{WebhookServer: birthServer(c)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := setupBirth(mgr, c, prometheus.NewPedanticRegistry()); err != nil {
+		t.Fatal(err)
+	}
+	server := mgr.GetWebhookServer()
+	if server.NeedLeaderElection() {
+		t.Error("only the leader would answer")
+	}
+	if _, got := server.WebhookMux().Handler(httptest.NewRequestWithContext(t.Context(), http.MethodPost, birth.Path, http.NoBody)); got != birth.Path {
+		t.Errorf("served at %q, want %q", got, birth.Path)
+	}
+}
+
+func TestBirthWebhookIsOffUnlessItIsWanted(t *testing.T) {
+	c, err := parse(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server := birthServer(c); server != nil {
+		t.Errorf("got %v, want no server", server)
+	}
+	registry := prometheus.NewPedanticRegistry()
+	if err := setupBirth(nil, c, registry); err != nil { // a manager that is asked for its webhook server starts one
+		t.Fatal(err)
+	}
+	if families, err := registry.Gather(); err != nil || len(families) != 0 {
+		t.Errorf("got metrics %v, %v of a webhook that is not there", families, err)
 	}
 }

@@ -185,7 +185,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 			return fmt.Errorf("setting up %T: %w", part, err)
 		}
 	}
-	if err := setupBirth(mgr, c); err != nil {
+	if err := setupBirth(mgr, c, registry); err != nil {
 		return err
 	}
 	return healthChecks(mgr)

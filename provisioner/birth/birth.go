@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -62,7 +61,7 @@ func (w *Webhook) SetupWithManager(mgr manager.Manager) error {
 // Handle admits the Node, with the taint where it belongs. A panic has to end here: the API server takes the answer that
 // controller-runtime makes of it for a refusal, and so a patch that cannot be applied, whatever the failurePolicy.
 func (w *Webhook) Handle(ctx context.Context, request admission.Request) (response admission.Response) {
-	logger := log.FromContext(ctx)
+	logger := log.FromContext(ctx) // it names the node
 	defer func() {
 		if cause := recover(); cause != nil {
 			response = w.unchanged(ctx, fmt.Errorf("panic: %v", cause))
@@ -81,7 +80,7 @@ func (w *Webhook) Handle(ctx context.Context, request admission.Request) (respon
 	taint, ok := Taint(node, machines.Items, w.pattern)
 	if !ok {
 		w.metrics.answered(left)
-		logger.V(1).Info("left a node as it was at its birth", "node", klog.KObj(node))
+		logger.V(1).Info("left a node as it was at its birth")
 		return admission.Allowed("")
 	}
 	changed, err := with(taint, request.Object.Raw)
@@ -89,7 +88,7 @@ func (w *Webhook) Handle(ctx context.Context, request admission.Request) (respon
 		return w.unchanged(ctx, fmt.Errorf("adding a taint to node %q: %w", node.Name, err))
 	}
 	w.metrics.answered(tainted)
-	logger.Info("tainted a worker at its birth", "node", klog.KObj(node), "effect", taint.Effect)
+	logger.Info("tainted a worker at its birth", "effect", taint.Effect)
 	return admission.PatchResponseFromRaw(request.Object.Raw, changed)
 }
 

@@ -177,7 +177,7 @@ var _ = Describe("The installed webhook", Label("basic"), Ordered, func() {
 		Expect(k8s.Update(ctx, &config)).To(Succeed())
 	}
 
-	BeforeAll(func(ctx context.Context) {
+	BeforeAll(func() {
 		utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 		utilruntime.Must(v1alpha1.AddToScheme(scheme))
 		server, kubeconfig = apiServer(scheme)
