@@ -45,6 +45,9 @@ type config struct {
 	disruptionInterval, disruptionTTL   time.Duration
 	setAsideTTL, gracefulShutdown, sync time.Duration
 
+	birthPort               int
+	birthCertDir, birthName string
+
 	logLevel, logFormat string
 }
 
@@ -85,6 +88,9 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.disruptionTTL, "disruption-ttl", 24*time.Hour, "how long finished Disruptions are kept")
 	flags.DurationVar(&c.sync, "resync", 10*time.Second, "waiting pods are planned for again at least that often")
 	flags.DurationVar(&c.gracefulShutdown, "graceful-shutdown", 20*time.Second, "how long work in hand may take after the signal to stop")
+	flags.IntVar(&c.birthPort, "birth-webhook-port", 0, "port of the webhook that taints new workers where the cluster has no MutatingAdmissionPolicy; 0: none")
+	flags.StringVar(&c.birthCertDir, "birth-webhook-cert-dir", "", "folder with its certificate, tls.crt and tls.key; a change is taken over without a restart")
+	flags.StringVar(&c.birthName, "birth-webhook-node-name-pattern", "-slave-[0-9a-f]+$", "regular expression over node names: only nodes that match are tainted")
 	flags.StringVar(&c.logLevel, "log-level", "info", "info, debug (also why nothing was done) or error")
 	flags.StringVar(&c.logFormat, "log-format", "json", "json or console")
 }
@@ -101,6 +107,7 @@ func (c *config) validate() error {
 		}
 	}
 	c.refuseNames(refuse)
+	c.refuseBirth(refuse)
 	for flag, value := range c.durations() {
 		if value <= 0 {
 			refuse(flag, "%s is not a positive duration; want something like 30s or 5m", value)

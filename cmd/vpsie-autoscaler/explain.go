@@ -25,14 +25,21 @@ func explain(err error, c *config) error {
 	case err == nil, errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("a port is in use: stop the process that holds it, or choose another with --metrics-bind-address (now %s) or --health-bind-address (now %s): %w",
-			c.metricsAddress, c.healthAddress, err)
+		return fmt.Errorf("a port is in use: stop the process that holds it, or choose another with %s: %w", c.listening(), err)
 	case errors.As(err, &listening) && listening.Op == "listen":
-		return fmt.Errorf("an address cannot be listened on: choose another with --metrics-bind-address (now %s) or --health-bind-address (now %s): %w",
-			c.metricsAddress, c.healthAddress, err)
+		return fmt.Errorf("an address cannot be listened on: choose another with %s: %w", c.listening(), err)
 	default:
 		return err
 	}
+}
+
+// listening names the flags that say where something is served.
+func (c *config) listening() string {
+	flags := fmt.Sprintf("--metrics-bind-address (now %s) or --health-bind-address (now %s)", c.metricsAddress, c.healthAddress)
+	if c.birthPort != 0 {
+		flags += fmt.Sprintf(" or --birth-webhook-port (now %d)", c.birthPort)
+	}
+	return flags
 }
 
 // explainServer adds to an error of the start, in which client-go names what it tried to read, which server that was and what its

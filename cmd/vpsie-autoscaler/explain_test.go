@@ -21,6 +21,14 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 )
 
+func TestExplainNamesThePortOfTheWebhookThatIsServed(t *testing.T) {
+	c := &config{metricsAddress: ":8080", healthAddress: ":8081", birthPort: 9443}
+	want := "choose another with --metrics-bind-address (now :8080) or --health-bind-address (now :8081) or --birth-webhook-port (now 9443): "
+	if err := explain(syscall.EADDRINUSE, c); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s in it", err, want)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	c := &config{metricsAddress: ":8080", healthAddress: ":8081"}
 	cases := map[string]struct {

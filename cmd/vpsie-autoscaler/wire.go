@@ -112,6 +112,7 @@ func newManager(restConfig *rest.Config, c *config) (manager.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &c.gracefulShutdown,
 		Cache:                         cacheOptions(c),
+		WebhookServer:                 birthServer(c),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up: %w", err)
@@ -183,6 +184,9 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 		if err := part.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("setting up %T: %w", part, err)
 		}
+	}
+	if err := setupBirth(mgr, c, registry); err != nil {
+		return err
 	}
 	return healthChecks(mgr)
 }

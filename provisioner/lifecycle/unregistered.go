@@ -25,7 +25,7 @@ import (
 // EventNotOurs is the reason of the event on a Node that got the taint of an unregistered machine and is none of ours.
 const EventNotOurs = "NotOurs"
 
-// unregisteredNodes takes the taint of an unregistered machine off Nodes that nobody ordered: the admission policy sees a worker join while an
+// unregisteredNodes takes the taint of an unregistered machine off Nodes that nobody ordered: what taints at birth sees a worker join while an
 // order is open, and cannot know that somebody added it by hand.
 type unregisteredNodes struct{ *Reconciler }
 

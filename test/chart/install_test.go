@@ -45,23 +45,13 @@ var _ = Describe("The installed chart", Label("basic"), Ordered, func() {
 	)
 
 	BeforeAll(func(ctx context.Context) {
-		Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS must name the folder with etcd and kube-apiserver; run `make test-integration`")
 		utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 		utilruntime.Must(v1alpha1.AddToScheme(scheme))
-		server := &envtest.Environment{Scheme: scheme}
+		var file string
+		config, file = apiServer(scheme)
 		var err error
-		config, err = server.Start()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(server.Stop)
 		k8s, err = client.New(config, client.Options{Scheme: scheme})
 		Expect(err).NotTo(HaveOccurred())
-
-		admin, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
-		Expect(err).NotTo(HaveOccurred())
-		kubeconfig, err := admin.KubeConfig()
-		Expect(err).NotTo(HaveOccurred())
-		file := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
-		Expect(os.WriteFile(file, kubeconfig, 0o600)).To(Succeed())
 
 		_, err = helm("upgrade", "--install", "--kubeconfig", file, "--set", "crds.install=false")
 		Expect(err).NotTo(HaveOccurred())
@@ -260,6 +250,23 @@ var _ = Describe("The installed chart", Label("basic"), Ordered, func() {
 		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 	})
 })
+
+// apiServer starts an API server and returns with it a kubeconfig of somebody who may do everything.
+func apiServer(scheme *runtime.Scheme) (*rest.Config, string) {
+	GinkgoHelper()
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS must name the folder with etcd and kube-apiserver; run `make test-integration`")
+	server := &envtest.Environment{Scheme: scheme}
+	config, err := server.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Stop)
+	admin, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig, err := admin.KubeConfig()
+	Expect(err).NotTo(HaveOccurred())
+	file := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(os.WriteFile(file, kubeconfig, 0o600)).To(Succeed())
+	return config, file
+}
 
 // taintsAtBirth tells which taints a new node would have, beside the one that the API server gives to each, and stores nothing.
 func taintsAtBirth(ctx context.Context, k8s client.Client, node *corev1.Node) ([]corev1.Taint, error) {

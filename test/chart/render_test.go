@@ -37,6 +37,10 @@ var policyNames = []string{
 	"MutatingAdmissionPolicy/vpsie-autoscaler-birth-taint", "MutatingAdmissionPolicyBinding/vpsie-autoscaler-birth-taint",
 }
 
+var webhookNames = []string{
+	"Secret/vpsie-autoscaler-birth-taint", "Service/vpsie-autoscaler-birth-taint", "MutatingWebhookConfiguration/vpsie-autoscaler-birth-taint",
+}
+
 var _ = Describe("The rendered chart", Label("basic"), func() {
 	DescribeTable("consists of", func(want [][]string, args ...string) {
 		var all []string
@@ -49,6 +53,12 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry("the birth taint too on the first version that has its API", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.36.0"),
 		Entry("the birth taint too where an older cluster has the API", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.35.9", "--api-versions", policyAPI),
 		Entry("the birth taint where it is wanted in any case", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.35.9", "--set", "birthTaint.mode=Always"),
+		Entry("the policy by its name", [][]string{alwaysThere, crdNames, policyNames}, "--kube-version", "1.35.9", "--set", "birthTaint.mode=Policy"),
+		Entry("a webhook on the oldest version, which has no policies", [][]string{alwaysThere, crdNames, webhookNames}, "--kube-version", "1.34.0"),
+		Entry("a webhook on the last version without policies", [][]string{alwaysThere, crdNames, webhookNames}, "--kube-version", "1.35.9"),
+		Entry("a webhook where the API of policies is only in beta", [][]string{alwaysThere, crdNames, webhookNames}, "--kube-version", "1.35.9",
+			"--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"),
+		Entry("a webhook where it is wanted in any case", [][]string{alwaysThere, crdNames, webhookNames}, "--set", "birthTaint.mode=Webhook"),
 		Entry("no birth taint where it is not wanted", [][]string{alwaysThere, crdNames}, "--set", "birthTaint.mode=Never"),
 		Entry("no birth taint where a cluster without the API does without it", [][]string{alwaysThere, crdNames}, "--kube-version", "1.34.0", "--set", "birthTaint.mode=Never"),
 		Entry("no CRDs where somebody else installs them", [][]string{alwaysThere, policyNames}, "--set", "crds.install=false"),
@@ -57,8 +67,9 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry("a NetworkPolicy on demand", [][]string{alwaysThere, crdNames, policyNames, {"NetworkPolicy/vpsie-autoscaler"}}, "--set", "networkPolicy.enabled=true"),
 	)
 
-	It("never makes a Secret", func() {
+	It("never makes a Secret but the certificate of the webhook", func() {
 		Expect(ofKind("Secret", rendered("--values", everyValue))).To(BeEmpty())
+		Expect(names(ofKind("Secret", rendered("--values", everyValue, "--set", "birthTaint.mode=Webhook")))).To(Equal([]string{"Secret/vpsie-autoscaler-birth-taint"}))
 	})
 
 	It("installs the generated CRDs unchanged and keeps them at uninstall", func() {
@@ -83,7 +94,7 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry(nil, "provisioning.batchIdel=2s", "at '/provisioning': additional properties 'batchIdel' not allowed"),
 		Entry(nil, "provisioning.batchIdle=soon", "at '/provisioning/batchIdle': 'soon' does not match pattern"),
 		Entry(nil, "disruption.interval=10", "at '/disruption/interval': got number, want string"),
-		Entry(nil, "birthTaint.mode=Sometimes", "at '/birthTaint/mode': value must be one of 'Auto', 'Always', 'Never'"),
+		Entry(nil, "birthTaint.mode=Sometimes", "at '/birthTaint/mode': value must be one of 'Auto', 'Policy', 'Webhook', 'Always', 'Never'"),
 		Entry(nil, "log.level=trace", "at '/log/level': value must be one of 'error', 'info', 'debug'"),
 		Entry(nil, "kubeAPI.qps=0", "at '/kubeAPI/qps': exclusiveMinimum: got 0, want 0"),
 		Entry(nil, "vpsie.requestsPerMinute=0", "at '/vpsie/requestsPerMinute': minimum: got 0, want 1"),
@@ -93,23 +104,13 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry(nil, "credentials.secretName=", "credentials.secretName is empty: name the Secret that holds the VPSie token (--set credentials.secretName=vpsie-secret)"),
 		Entry(nil, "image.repository=", "image.repository is empty: build and push the controller's image (make docker-buildx-push IMAGE=...), then name it (--set image.repository=...,image.tag=...)"),
 		Entry(nil, "birthTaint.mode=Always,birthTaint.nodeNamePattern=", "birthTaint.nodeNamePattern is empty: give a regular expression that matches the nodes VPSie creates, or set birthTaint.mode=Never"),
+		Entry(nil, "birthTaint.mode=Webhook,birthTaint.nodeNamePattern=", "birthTaint.nodeNamePattern is empty: give a regular expression that matches the nodes VPSie creates, or set birthTaint.mode=Never"),
 	)
 
 	It("is refused by a cluster that is too old", func() {
 		_, err := template("--kube-version", "1.33.9")
 		Expect(err).To(MatchError(ContainSubstring("chart requires kubeVersion: >=1.34.0-0")))
 	})
-
-	DescribeTable("is refused by a cluster that cannot keep pods off new workers, unless somebody does without that", func(args ...string) {
-		_, err := template(args...)
-		Expect(err).To(MatchError(And(
-			ContainSubstring("Kubernetes v1.35.9 has no MutatingAdmissionPolicy, which keeps pods off a new worker until the taints of its NodeGroup are on"),
-			ContainSubstring("upgrade the cluster to 1.36 or newer, or accept that pods may start too early on new workers (--set birthTaint.mode=Never)"),
-		)))
-	},
-		Entry("as it has no such API", "--kube-version", "1.35.9"),
-		Entry("as its API is only in beta", "--kube-version", "1.35.9", "--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"),
-	)
 
 	It("writes any pattern of node names into the policy as it is", func() {
 		policy := ofKind("MutatingAdmissionPolicy", rendered("--set", "birthTaint.mode=Always", "--set-literal", `birthTaint.nodeNamePattern=^a\d+: "#'b'$`))[0]
@@ -214,10 +215,13 @@ var _ = Describe("The chart's pod", Label("basic"), func() {
 			}
 		}
 		var got []string
-		for _, variable := range podOf().Containers[0].Env {
+		for _, variable := range podOf("--set", "birthTaint.mode=Webhook").Containers[0].Env {
 			got = append(got, variable.Name)
 		}
 		Expect(got).To(ConsistOf(want))
+		for _, variable := range podOf().Containers[0].Env {
+			Expect(variable.Name).NotTo(ContainSubstring("BIRTH"), "where the policy does it, nothing is served")
+		}
 	})
 
 	It("gets no variables for Services, which could look like settings", func() {
