@@ -25,7 +25,12 @@ import (
 
 func runs(ctx context.Context, pods int) {
 	GinkgoHelper()
-	Eventually(ctx, func(g Gomega) { g.Expect(running(ctx, g)).To(Equal(pods)) }).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+	runWithin(ctx, pods, soon)
+}
+
+func runWithin(ctx context.Context, pods int, timeout time.Duration) {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) { g.Expect(running(ctx, g)).To(Equal(pods)) }).WithTimeout(timeout).WithPolling(poll).Should(Succeed())
 }
 
 func released(ctx context.Context) {
@@ -180,7 +185,7 @@ var _ = Describe("a controller that is killed between writing an order down and 
 		before := bought(ctx)
 		ordered := killInMidOrder(ctx, sandbox.Info.ControllerPID, fault.Fault{Kind: fault.LostReplyBeforeEffect, Call: fault.AddSlaveToGroup})
 		Expect(sandbox.StartController(ctx)).To(Succeed())
-		runs(ctx, 3)
+		runWithin(ctx, 3, 2*soon) // the lease of the dead one, the settle time and the hold after a failure follow each other
 		orders := boughtSince(ctx, before)
 		Expect(orders).To(HaveLen(1))
 		Expect(orders[0].For).NotTo(Equal(ordered.Name), "the lost order was sent again, not planned anew")
