@@ -66,6 +66,7 @@ func live(ctx context.Context, o Options, number int) (Report, error) {
 		report.Stuck += len(stuck)
 		fail("%s after nothing was wanted any more, these are left:\n%s", o.patience, strings.Join(stuck, "\n"))
 	}
+	w.letGo()
 	w.audit(&report, fail)
 	for point, kills := range w.kills {
 		report.Kills += kills
@@ -253,6 +254,15 @@ func describe(name string, machine *v1alpha1.VPSieNode) string {
 		fmt.Fprintf(&text, "\n    %s=%s %s %s: %s", c.Type, c.Status, c.LastTransitionTime.Format(time.TimeOnly), c.Reason, c.Message)
 	}
 	return text.String()
+}
+
+// letGo lets the time pass that VPSie takes for what it has begun to destroy: nobody has to do anything about that any more.
+func (w *world) letGo() {
+	for until := w.clock.Now().Add(settlesIn); w.clock.Now().Before(until); w.clock.Step(30 * time.Second) {
+		if !slices.ContainsFunc(w.account.Ledger().Owned(), func(o ledger.Order) bool { return !o.DeleteRequestedAt.IsZero() }) {
+			return
+		}
+	}
 }
 
 // audit asks VPSie's books. Machines of one size are interchangeable: where VPSie made two for one order, giving back either is right.
