@@ -64,7 +64,7 @@ func (p *planner) evenHosts(packing *pack.Problem, constraint ledger.Constraint,
 
 // chooseHosts asks for machines where pods are spread over hosts, given the packing that does not heed that. How even they have to be depends on
 // how many hosts there will be: where some host gets none of a class, no other gets more than the skew, which asks for many hosts; where
-// each gets about as many, few will do. The cheaper is taken.
+// each gets about as many, few will do. What is estimated to be cheaper is taken.
 func (p *planner) chooseHosts(even evenness, unheeded pack.Problem) []pack.Pattern {
 	expected, packing, loose := hosts{}, unheeded, true
 	var first hosts

@@ -105,3 +105,18 @@ func TestARunNotices(t *testing.T) {
 		})
 	}
 }
+
+func TestTheTargetIsStruckAlsoWhenAllIsCalm(t *testing.T) {
+	target, other := Point{recoverNode, Before}, Point{recoverNode, After}
+	w := &world{target: target, passes: 1, kills: map[Point]int{}}
+	var struck []bool
+	for _, at := range []Point{other, target, other, target, target} {
+		struck = append(struck, w.strikes(at))
+	}
+	if diff := cmp.Diff([]bool{false, false, false, true, false}, struck); diff != "" {
+		t.Errorf("struck, at the second pass and once (-want +got):\n%s", diff)
+	}
+	if w.kills[target] != 1 {
+		t.Errorf("kills are %v", w.kills)
+	}
+}

@@ -127,12 +127,10 @@ func nodeOf(object client.Object) []string {
 	return nil
 }
 
-// strikes says whether the controller is killed here and now.
+// strikes says whether the controller is killed here and now: in the wild time anywhere, and at the run's target whenever that comes, for what is
+// lost is found again only after a while.
 func (w *world) strikes(at Point) bool {
-	if !w.wild {
-		return false
-	}
-	hit := w.random.IntN(150) == 0
+	hit := w.wild && w.random.IntN(150) == 0
 	if at == w.target {
 		hit = hit || w.passes == 0
 		w.passes--
