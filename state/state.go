@@ -201,9 +201,21 @@ func settled(node *corev1.Node) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
 	return !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
-		return t.Key == v1alpha1.UnregisteredTaint || (ready && (t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable))
+		return t.Key == v1alpha1.UnregisteredTaint || (ready && Transient(t))
 	})
 }
+
+// Transient says whether Kubernetes, or the cloud controller manager, takes the taint off by itself a little after the Node has become Ready.
+func Transient(taint corev1.Taint) bool {
+	switch taint.Key {
+	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, uninitialized:
+		return true
+	}
+	return false
+}
+
+// uninitialized is on a Node until a cloud controller manager, where there is one, has seen it.
+const uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
 
 // onItsWay says whether the machine is not to be planned with as the Node that it has, if it has one, but as the Node that it will be:
 // otherwise its pods would be bought for again.

@@ -45,7 +45,11 @@ func (r *Reconciler) heldTooLong(vn *v1alpha1.VPSieNode) bool {
 	return registered != nil && registered.LastTransitionTime.After(unstamped().Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > LongestHold
 }
 
+// open lets pods onto the Node. It may have been written since the step began: what is written from a stale copy is refused, and written late.
 func (r *Reconciler) open(ctx context.Context, node *corev1.Node) error {
+	if err := r.kube.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
+		return fmt.Errorf("reading node %q: %w", node.Name, err)
+	}
 	if err := r.change(ctx, node, func(n *corev1.Node) { n.Spec.Taints = withoutHold(n.Spec.Taints) }); err != nil {
 		return fmt.Errorf("opening node %q for pods: %w", node.Name, err)
 	}
@@ -55,45 +59,55 @@ func (r *Reconciler) open(ctx context.Context, node *corev1.Node) error {
 // nominationsAtOnce bounds the requests that nominate pods at the same time.
 const nominationsAtOnce = 8
 
-// nominateAll nominates the pods that the Nodes were bought for and that wait, and says whether any waits. One that is nominated already, by
-// us or by kube-scheduler, is left alone.
-func (r *Reconciler) nominateAll(ctx context.Context, doors []door) (waiting bool) {
-	var some atomic.Bool
+// nominations is what became of the pods that Nodes were bought for.
+type nominations struct {
+	waiting bool // some pod waits to be bound
+	changed bool // some pod was nominated just now
+}
+
+// nominateAll nominates the pods that the Nodes were bought for and that wait. One that is nominated already, by us or by kube-scheduler, is left
+// alone.
+func (r *Reconciler) nominateAll(ctx context.Context, doors []door) nominations {
+	var waiting, changed atomic.Bool
 	var group errgroup.Group
 	group.SetLimit(nominationsAtOnce)
 	for _, d := range doors {
 		for _, name := range plannedPods(d.vn) {
 			group.Go(func() error {
-				waits, err := r.nominate(ctx, name, d.node.Name)
+				result, err := r.nominate(ctx, name, d.node.Name)
 				if err != nil {
 					// The plan still holds without it, only less surely.
 					log.FromContext(ctx).V(1).Info("could not nominate pod", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())
 				}
-				if waits {
-					some.Store(true)
+				if result.waiting {
+					waiting.Store(true)
+				}
+				if result.changed {
+					changed.Store(true)
 				}
 				return nil
 			})
 		}
 	}
 	_ = group.Wait() // none fails
-	return some.Load()
+	return nominations{waiting.Load(), changed.Load()}
 }
 
-func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, node string) (waits bool, err error) {
+func (r *Reconciler) nominate(ctx context.Context, name types.NamespacedName, node string) (nominations, error) {
 	pod := &corev1.Pod{}
 	if err := r.kube.Get(ctx, name, pod); err != nil {
-		return false, client.IgnoreNotFound(err)
+		return nominations{}, client.IgnoreNotFound(err)
 	}
 	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
-		return false, nil
+		return nominations{}, nil
 	}
 	if pod.Status.NominatedNodeName != "" {
-		return true, nil
+		return nominations{waiting: true}, nil
 	}
 	before := pod.DeepCopy()
 	pod.Status.NominatedNodeName = node
-	return true, client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before)))
+	err := r.kube.Status().Patch(ctx, pod, client.MergeFrom(before))
+	return nominations{waiting: true, changed: err == nil}, client.IgnoreNotFound(err)
 }
 
 // keepsFor is how long pods are nominated again once their Node is open. kube-scheduler clears a nomination when it fails to place the pod, as
@@ -109,7 +123,7 @@ func (r *Reconciler) keepNominated(ctx context.Context, d door) bool {
 	since := initialized.LastTransitionTime.Time
 	switch age := r.options.Clock.Since(since); {
 	case !since.After(unstamped().Time) || age <= keepsFor:
-		return r.nominateAll(ctx, []door{d})
+		return r.nominateAll(ctx, []door{d}).waiting
 	case age <= keepsFor+withdrawnWithin:
 		r.withdraw(ctx, d)
 	}

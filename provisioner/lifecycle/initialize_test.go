@@ -4,6 +4,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,4 +127,35 @@ func TestANodeThatWasReadyStaysSoWhenADeviceGoes(t *testing.T) {
 	w.change(func(n *corev1.Node) { n.Status.Allocatable = resources("cpu", "1") })
 	w.steps(30)
 	w.wantPhase(v1alpha1.PhaseReady)
+}
+
+func TestANodeStaysClosedUntilKubernetesTookItsTaintOff(t *testing.T) {
+	for _, key := range []string{corev1.TaintNodeNotReady, "node.cloudprovider.kubernetes.io/uninitialized"} {
+		t.Run(key, func(t *testing.T) {
+			vn := vpsieNode()
+			vn.Spec.StartupTaints = nil
+			w := newWorld(t, vn)
+			w.steps(2)
+			w.cloud.appear("x", "2")
+			w.steps(1)
+			w.join(corev1.ConditionTrue)
+			w.change(func(n *corev1.Node) {
+				n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+			})
+			w.steps(1)
+			w.wantPhase(v1alpha1.PhaseJoining)
+			says := meta.FindStatusCondition(w.node().Status.Conditions, v1alpha1.ConditionInitialized)
+			if want := `node "hel-slave-x" is Ready, and Kubernetes has not yet taken its taint "` + key + `" off`; says.Message != want || !held(w.theNode()) {
+				t.Errorf("it says %q, want %q; held: %v", says.Message, want, held(w.theNode()))
+			}
+			w.change(func(n *corev1.Node) {
+				n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
+			})
+			w.steps(1)
+			w.wantPhase(v1alpha1.PhaseReady)
+			if held(w.theNode()) {
+				t.Error("the Node stayed closed")
+			}
+		})
+	}
 }

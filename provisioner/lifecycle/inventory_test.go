@@ -113,9 +113,7 @@ func TestRefusesToClaimAMachineThatAShortListHidFromTheOrder(t *testing.T) {
 	t.Run("when it was listed before", func(t *testing.T) {
 		w := newWorld(t, vpsieNode())
 		w.cloud.appear("stranger", "2")
-		if _, _, err := w.r.inventories.after(t.Context(), noon.Add(-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		w.lists()
 		w.cloud.short = true
 		w.steps(2)
 		w.cloud.short = false
@@ -127,9 +125,7 @@ func TestRefusesToClaimAMachineThatAShortListHidFromTheOrder(t *testing.T) {
 	t.Run("when it was listed before, and the controller restarted over the order", func(t *testing.T) {
 		w := newWorld(t, vpsieNode())
 		w.cloud.appear("stranger", "2")
-		if _, _, err := w.r.inventories.after(t.Context(), noon.Add(-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		w.lists()
 		w.cloud.short = true
 		w.steps(1)
 		w.restart()
@@ -157,13 +153,9 @@ func TestRefusesToClaimAMachineThatAShortListHidFromTheOrder(t *testing.T) {
 		w := newWorld(t, vpsieNode())
 		w.steps(1)
 		w.cloud.appear("meanwhile", "2") // for another order; listed before this one is sent
-		if _, _, err := w.r.inventories.after(t.Context(), noon.Add(-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		w.lists()
 		w.clock.Step(6 * time.Second)
-		if _, _, err := w.r.inventories.after(t.Context(), noon.Add(-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		w.lists()
 		w.steps(1)
 		if got := w.node().Status.Order.Seen; !slices.Equal(got, []string{"meanwhile"}) {
 			t.Errorf("the order has seen %q, want what was listed before it was sent", got)

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
 // Reasons of the events on a VPSieNode between its machine and its Node.
@@ -199,14 +200,17 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 	initialized := meta.IsStatusConditionTrue(vn.Status.Conditions, v1alpha1.ConditionInitialized)
 	reason, message := missing(vn, node)
 	if d := (door{vn, node}); held(node) && r.openable(d) {
-		wait, late, err := r.admitWithPlan(ctx, d)
+		wait, what, err := r.admitWithPlan(ctx, d)
 		if err != nil {
 			return 0, err
+		}
+		if wait > 0 && what == "" {
+			return wait, nil
 		}
 		if wait > 0 {
 			vn.Status.Phase = v1alpha1.PhaseJoining
 			setCondition(vn, v1alpha1.ConditionInitialized, metav1.ConditionFalse, reasonAwaitingPlan, fmt.Sprintf(
-				"node %q is Ready and opens together with the others of its plan, at most %s later: waiting for %s", node.Name, r.options.OpenTogether, waitsFor(late)))
+				"node %q is Ready and opens together with the others of its plan, at most %s later: waiting for %s", node.Name, r.options.OpenTogether+settleWithin, what))
 			return wait, nil
 		}
 	}
@@ -237,7 +241,7 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 		r.logOnce(ctx, vn, "initialized node", "vpsieNode", klog.KObj(vn), "node", klog.KObj(node))
 	}
 	if r.keepNominated(ctx, door{vn, node}) {
-		return time.Second, nil
+		return nominationsSettle, nil
 	}
 	return r.options.InventoryInterval * 12, nil
 }
@@ -246,6 +250,10 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 func missing(vn *v1alpha1.VPSieNode, node *corev1.Node) (reason, message string) {
 	if !ready(node) {
 		return reasonNotReady, fmt.Sprintf("node %q is not Ready", node.Name)
+	}
+	// Opened before that, it would open to pods later than the others of its plan, and by a write that conflicts.
+	if i := slices.IndexFunc(node.Spec.Taints, state.Transient); i >= 0 {
+		return reasonNotReady, fmt.Sprintf("node %q is Ready, and Kubernetes has not yet taken its taint %q off", node.Name, node.Spec.Taints[i].Key)
 	}
 	for _, startup := range vn.Spec.StartupTaints {
 		want := corev1.Taint{Key: startup.Key, Effect: startup.Effect}

@@ -5,6 +5,7 @@ package lifecycle
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -27,18 +28,44 @@ func (r *Reconciler) openable(d door) bool {
 	return reason != reasonNotReady || r.heldTooLong(d.vn)
 }
 
+// nominationsSettle is how long nominations are given to reach kube-scheduler, and attempts that were under way to take them back, before it is looked
+// whether they stand; settleWithin bounds how long Nodes stay closed over that.
+const (
+	nominationsSettle = 200 * time.Millisecond
+	settleWithin      = 3 * time.Second
+)
+
 // admitWithPlan opens the Node together with the others of its plan, and waits a bounded time for those that are not Ready: kube-scheduler
 // puts pods on whatever is open, also those that were planned for a machine that opens a second later, and what was planned there no longer
-// fits. It returns how long to wait and for whom; zero when the Node is open.
-func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Duration, late []string, err error) {
+// fits. Before it opens any, it nominates the pods that they were bought for, and waits until each nomination stands: kube-scheduler then tries a pod
+// on its Node before any other, and keeps its room free from pods of the same or a lower priority. It returns how long to wait and for what,
+// if that is known; zero when the Node is open.
+func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Duration, what string, err error) {
+	if !r.admitting.TryLock() {
+		return nominationsSettle, "", nil // another opens its plan, perhaps this one with it
+	}
+	defer r.admitting.Unlock()
 	ready, late, err := r.companions(ctx, own)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", err
 	}
 	if left := r.options.OpenTogether - r.options.Clock.Since(readySince(own.node)); left > 0 && len(late) > 0 && !r.heldTooLong(own.vn) {
-		return left, late, nil
+		return left, names(late), nil
 	}
-	return 0, nil, r.admit(ctx, ready)
+	// One that was tried in vain since the last look lost its nomination, and its room with it.
+	if r.nominateAll(ctx, ready).changed && r.sinceReady(ready) < settleWithin && !r.heldTooLong(own.vn) {
+		return nominationsSettle, "the nominations of its pods", nil
+	}
+	return 0, "", r.admit(ctx, ready)
+}
+
+// sinceReady is for how long all of the Nodes have been Ready.
+func (r *Reconciler) sinceReady(doors []door) time.Duration {
+	since := time.Duration(math.MaxInt64)
+	for _, d := range doors {
+		since = min(since, r.options.Clock.Since(readySince(d.node)))
+	}
+	return since
 }
 
 // companions returns the Nodes of the plan that may be opened, the own one among them, and the names of VPSieNodes whose Nodes may not yet.
@@ -85,12 +112,10 @@ func readySince(node *corev1.Node) time.Time {
 	return time.Time{}
 }
 
-// admit opens Nodes for pods. Those that they were bought for are nominated first: kube-scheduler then tries them on their Node before
-// any other, and keeps their room free from pods of the same or a lower priority. Without that, whoever comes first takes it, and the
-// plan has to be made again for the others. Who was tried too early is nominated again.
+// admit opens Nodes for pods, all at once: each moment between them, pods go where they were not planned. Who was tried in that moment
+// is nominated again.
 func (r *Reconciler) admit(ctx context.Context, doors []door) error {
-	r.nominateAll(ctx, doors)
-	var opened errgroup.Group // all at once: each moment between them, pods go where they were not planned
+	var opened errgroup.Group
 	for _, d := range doors {
 		opened.Go(func() error { return r.open(ctx, d.node) })
 	}
@@ -99,8 +124,8 @@ func (r *Reconciler) admit(ctx context.Context, doors []door) error {
 	return err
 }
 
-// waitsFor says for whom a Node that is Ready is kept closed.
-func waitsFor(late []string) string {
+// names lists VPSieNodes, the first of them if they are many.
+func names(late []string) string {
 	const most = 3
 	names := strings.Join(late[:min(most, len(late))], ", ")
 	if len(late) > most {

@@ -19,12 +19,13 @@ import (
 
 // companion is another machine of the plan, at some point of its life. Its Node is called like it.
 type companion struct {
-	plan    string // "a" is the plan of the VPSieNode that is tested
-	node    corev1.ConditionStatus
-	joined  bool
-	open    bool
-	failed  bool
-	leaving bool
+	plan     string // "a" is the plan of the VPSieNode that is tested
+	node     corev1.ConditionStatus
+	joined   bool
+	open     bool
+	settling bool // Ready, and Kubernetes has not yet taken its taint off
+	failed   bool
+	leaving  bool
 }
 
 func (c companion) objects(name string) []client.Object {
@@ -49,12 +50,16 @@ func (c companion) objects(name string) []client.Object {
 	if !c.open {
 		node.Spec.Taints = []corev1.Taint{hold()}
 	}
+	if c.settling {
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule})
+	}
 	return []client.Object{vn, pod, node}
 }
 
 func TestNodesOfAPlanOpenTogether(t *testing.T) {
 	ready := companion{plan: "a", joined: true, node: corev1.ConditionTrue}
 	starting := companion{plan: "a", joined: true, node: corev1.ConditionFalse}
+	settling := companion{plan: "a", joined: true, node: corev1.ConditionTrue, settling: true}
 	cases := map[string]struct {
 		others   []companion
 		atOnce   bool
@@ -62,18 +67,19 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 		waitsFor string // names, as the condition tells them; empty: the Node opens
 		opens    []int  // of the others
 	}{
-		"alone, at once":                      {},
-		"with one that is ready":              {others: []companion{ready}, opens: []int{0}},
-		"not before one that starts":          {others: []companion{ready, starting}, readyFor: 9 * time.Second, waitsFor: "other-1"},
-		"not before one that did not join":    {others: []companion{{plan: "a"}}, waitsFor: "other-0"},
-		"not for ever":                        {others: []companion{ready, starting}, readyFor: 10 * time.Second, opens: []int{0}},
-		"without waiting, if told so":         {others: []companion{starting}, atOnce: true},
-		"whatever another plan does":          {others: []companion{{plan: "b"}, {plan: "b", joined: true, node: corev1.ConditionTrue}}},
-		"although one failed":                 {others: []companion{{plan: "a", failed: true}}},
-		"although one is taken away":          {others: []companion{{plan: "a", leaving: true}}},
-		"after one that is open already":      {others: []companion{{plan: "a", joined: true, node: corev1.ConditionTrue, open: true}}},
-		"although one opened and broke again": {others: []companion{{plan: "a", joined: true, node: corev1.ConditionFalse, open: true}}},
-		"not before many, and names three":    {others: []companion{starting, starting, starting, starting}, waitsFor: "other-0, other-1, other-2, ..."},
+		"alone, at once":                       {},
+		"with one that is ready":               {others: []companion{ready}, opens: []int{0}},
+		"not before one that starts":           {others: []companion{ready, starting}, readyFor: 9 * time.Second, waitsFor: "other-1"},
+		"not before Kubernetes took its taint": {others: []companion{ready, settling}, readyFor: 9 * time.Second, waitsFor: "other-1"},
+		"not before one that did not join":     {others: []companion{{plan: "a"}}, waitsFor: "other-0"},
+		"not for ever":                         {others: []companion{ready, starting}, readyFor: 10 * time.Second, opens: []int{0}},
+		"without waiting, if told so":          {others: []companion{starting}, atOnce: true},
+		"whatever another plan does":           {others: []companion{{plan: "b"}, {plan: "b", joined: true, node: corev1.ConditionTrue}}},
+		"although one failed":                  {others: []companion{{plan: "a", failed: true}}},
+		"although one is taken away":           {others: []companion{{plan: "a", leaving: true}}},
+		"after one that is open already":       {others: []companion{{plan: "a", joined: true, node: corev1.ConditionTrue, open: true}}},
+		"although one opened and broke again":  {others: []companion{{plan: "a", joined: true, node: corev1.ConditionFalse, open: true}}},
+		"not before many, and names three":     {others: []companion{starting, starting, starting, starting}, waitsFor: "other-0, other-1, other-2, ..."},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +105,11 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 			result, err := w.step(c.readyFor)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.waitsFor == "" {
+				if _, err := w.step(nominationsSettle); err != nil { // before, the pods are only nominated
+					t.Fatal(err)
+				}
 			}
 			if got, want := held(w.theNode()), c.waitsFor != ""; got != want {
 				t.Fatalf("the Node is held: %v, want %v; %s", got, want, w.explain())
@@ -134,4 +145,48 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestANodeOpensWhenTheNominationsOfItsPodsStand(t *testing.T) {
+	vn := vpsieNode()
+	vn.Annotations = map[string]string{v1alpha1.PodsAnnotation: "shop/cart,shop/bound"}
+	cart := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}
+	bound := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bound"}, Spec: corev1.PodSpec{NodeName: "elsewhere"}}
+	w := newWorld(t, vn, cart, bound)
+	w.steps(2)
+	w.cloud.appear("x", "2")
+	w.steps(1)
+	w.join(corev1.ConditionFalse)
+	w.steps(1)
+	w.change(func(n *corev1.Node) {
+		n.Status.Conditions[0].Status = corev1.ConditionTrue
+		n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(w.clock.Now())
+	})
+	look := func(after time.Duration, wantHeld bool) {
+		t.Helper()
+		if _, err := w.step(after); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(cart), cart); err != nil {
+			t.Fatal(err)
+		}
+		if cart.Status.NominatedNodeName != "hel-slave-x" || held(w.theNode()) != wantHeld {
+			t.Fatalf("nominated to %q, held: %v, want held: %v; %s", cart.Status.NominatedNodeName, held(w.theNode()), wantHeld, w.explain())
+		}
+	}
+	triedInVain := func() {
+		t.Helper()
+		cart.Status.NominatedNodeName = ""
+		if err := w.kube.Status().Update(t.Context(), cart); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(0, true)
+	triedInVain()
+	look(nominationsSettle, true)
+	if says := meta.FindStatusCondition(w.node().Status.Conditions, v1alpha1.ConditionInitialized); !strings.HasSuffix(says.Message, "waiting for the nominations of its pods") {
+		t.Errorf("it says %q", says.Message)
+	}
+	triedInVain()
+	look(settleWithin, false) // not for ever
 }

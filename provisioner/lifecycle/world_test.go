@@ -175,6 +175,14 @@ func (w *world) steps(n int) {
 	}
 }
 
+// lists reads the inventory as another VPSieNode would: whatever was read in the hour before will do.
+func (w *world) lists() {
+	w.t.Helper()
+	if _, _, err := w.r.inventories.after(w.t.Context(), noon.Add(-time.Hour)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // node returns the VPSieNode, nil when it is gone.
 func (w *world) node() *v1alpha1.VPSieNode {
 	w.t.Helper()
