@@ -22,9 +22,11 @@ const (
 	reasonCanceled           = "Canceled"
 	reasonClusterLocked      = "ClusterLocked"
 	reasonDatacenterNotFound = "DatacenterNotFound"
+	reasonInvalidCredentials = "InvalidCredentials"
 	reasonInvalidRequest     = "InvalidRequest"
 	reasonNotFound           = "NotFound"
 	reasonOfferingNotFound   = "OfferingNotFound"
+	reasonOfferingRefused    = "OfferingRefused"
 	reasonOutOfStock         = "OutOfStock"
 	reasonQuotaExceeded      = "QuotaExceeded"
 	reasonRateLimited        = "RateLimited"
@@ -108,7 +110,7 @@ func (c *Cloud) Order(ctx context.Context, order cloudprovider.Order) error {
 	target := fault.Target{Call: fault.AddSlaveToGroup, SizeID: s.id}
 	err := c.refuse(ctx, order, known, now)
 	if err == nil {
-		err = c.failChange(target, fault.NoStock, fault.Quota)
+		err = c.failChange(target, fault.NoStock, fault.Quota, fault.WrongPackage)
 	}
 	if err == nil && len(c.machines) >= c.limit {
 		err = cloudprovider.Errorf(cloudprovider.GiveUp, reasonQuotaExceeded, "the account may have %d machines and has them", c.limit)
@@ -172,7 +174,7 @@ func (c *Cloud) Release(ctx context.Context, id string) error {
 		return cloudprovider.Errorf(cloudprovider.LookFirst, reasonNotFound, "machine %q is not in the inventory", id)
 	}
 	c.ledger.ReleaseAsked(m.sequence)
-	if err := c.failChange(target); err != nil {
+	if err := c.failChange(target, fault.WrongPassword); err != nil {
 		return err
 	}
 	if _, lies := c.faults.Take(target, fault.DeleteLies); lies {
@@ -265,6 +267,10 @@ func refusalOf(f fault.Fault, call fault.Call) *cloudprovider.Error {
 		return cloudprovider.Errorf(cloudprovider.TryLater, reasonClusterLocked, "%s: the cluster is locked", call)
 	case fault.NoStock:
 		return cloudprovider.Errorf(cloudprovider.TryElsewhere, reasonOutOfStock, "%s: out of stock", call)
+	case fault.WrongPackage:
+		return cloudprovider.Errorf(cloudprovider.TryElsewhere, reasonOfferingRefused, "%s: not the right package", call)
+	case fault.WrongPassword:
+		return cloudprovider.Errorf(cloudprovider.GiveUp, reasonInvalidCredentials, "%s: wrong password", call)
 	case fault.Quota:
 		return cloudprovider.Errorf(cloudprovider.GiveUp, reasonQuotaExceeded, "%s: the account is at its limit", call)
 	default: // Error200, and a status that is no server's error

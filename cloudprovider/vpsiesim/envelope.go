@@ -14,6 +14,8 @@ const (
 	messageUnauthenticated = "Please authenticate"
 	messageWorkerLimit     = "Worker nodes count exceeds the allowed limit"
 	messageSameSize        = "Group %s has same selected Size, please select another size"
+	messageWrongPackage    = "Please select the right package for this OS"
+	messageWrongPassword   = "You entered the wrong password"
 	messageNotFound        = "Not found"
 )
 

@@ -108,6 +108,31 @@ func TestAQuotaIsRefusedInVPSiesWords(t *testing.T) {
 	w.mustOrder(w.groups()[0].ID)
 }
 
+func TestRefusalsInVPSiesWords(t *testing.T) {
+	w := newWorld(t, nil)
+	w.inject(fault.Fault{Kind: fault.WrongPackage})
+	if got := w.order(w.groups()[0].ID); got.Message != "Please select the right package for this OS" || got.status != 200 {
+		t.Errorf("the order was answered %s", got.raw)
+	}
+	if len(w.book().Orders) != 0 {
+		t.Error("the refused order bought a machine")
+	}
+	w.mustOrder(w.groups()[0].ID)
+	w.pass(75)
+	machine := w.workers()[0].Identifier
+	w.inject(fault.Fault{Kind: fault.WrongPassword})
+	if got := w.remove(machine); got.Message != "You entered the wrong password" || got.status != 200 {
+		t.Errorf("the deletion was answered %s", got.raw)
+	}
+	if !w.book().Orders[0].DeleteRequestedAt.IsZero() {
+		t.Error("the refused deletion took effect")
+	}
+	w.remove(machine)
+	if w.book().Orders[0].DeleteRequestedAt.IsZero() {
+		t.Error("the deletion after it had no effect")
+	}
+}
+
 func TestSomebodyElseMakesTheGroupFirst(t *testing.T) {
 	w := newWorld(t, nil)
 	w.inject(fault.Fault{Kind: fault.SameSize})

@@ -36,6 +36,9 @@ func (s *Server) addSlave(r *request) reply {
 	if _, full := s.strike(target, fault.Quota); full {
 		return refused(messageWorkerLimit)
 	}
+	if _, wrong := s.strike(target, fault.WrongPackage); wrong {
+		return refused(messageWrongPackage)
+	}
 	w := s.order(g, target, r)
 	if _, object := s.strike(target, fault.ObjectReply); object {
 		return found(map[string]any{
@@ -121,7 +124,11 @@ func (s *Server) giveBack(w *worker, call fault.Call, r *request) reply {
 	if s.locked(call) {
 		return refused(messageClusterLocked)
 	}
-	if _, lies := s.strike(fault.Target{Call: call, Identifier: w.machine.Identifier}, fault.DeleteLies); lies {
+	target := fault.Target{Call: call, Identifier: w.machine.Identifier}
+	if _, wrong := s.strike(target, fault.WrongPassword); wrong {
+		return refused(messageWrongPassword)
+	}
+	if _, lies := s.strike(target, fault.DeleteLies); lies {
 		s.ledger.Struck(w.sequence, fault.DeleteLies)
 		return done()
 	}
@@ -129,7 +136,7 @@ func (s *Server) giveBack(w *worker, call fault.Call, r *request) reply {
 		return done()
 	}
 	end := r.now.Add(s.settings.deletion)
-	if slow, ok := s.strike(fault.Target{Call: call, Identifier: w.machine.Identifier}, fault.SlowDelete); ok {
+	if slow, ok := s.strike(target, fault.SlowDelete); ok {
 		s.ledger.Struck(w.sequence, fault.SlowDelete)
 		end = end.Add(duration(slow.DelaySeconds))
 	}

@@ -45,6 +45,10 @@ const (
 	BalloonMemory Kind = "balloonMemory"
 	// Quota refuses an order in VPSie's words for an account at its limit.
 	Quota Kind = "quota"
+	// WrongPackage refuses an order, of SizeID if that is set, in VPSie's words for a size that it does not sell there.
+	WrongPackage Kind = "wrongPackage"
+	// WrongPassword refuses a deletion in VPSie's words for a wrong password of the account.
+	WrongPassword Kind = "wrongPassword"
 	// SameSize makes the node group that was asked for under another name, and refuses it in VPSie's words, as
 	// happens when somebody else was faster.
 	SameSize Kind = "sameSize"
@@ -73,7 +77,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Status, Error200, LostReplyAfterEffect, LostReplyBeforeEffect, Latency, RateLimited,
 		NeverAppears, NeverJoins, UpperCaseHostname, DeleteLies, NoStock, ClusterLocked, BalloonMemory,
-		Quota, SameSize, ExpiredToken, ObjectReply, Duplicate, SlowAppear, Vanishes, JoinsTwice, SlowDelete,
+		Quota, WrongPackage, WrongPassword, SameSize, ExpiredToken, ObjectReply, Duplicate, SlowAppear, Vanishes, JoinsTwice, SlowDelete,
 		EmptyList, ShortList,
 	}
 }
@@ -169,7 +173,7 @@ func ruleOf(kind Kind) (rule, bool) {
 		return rule{calls: Calls(), takes: []string{"delaySeconds"}, needs: []string{"delaySeconds"}}, true
 	case RateLimited:
 		return rule{calls: Calls(), takes: []string{"retryAfterSeconds", "retryAfterDate"}}, true
-	case NeverAppears, NeverJoins, UpperCaseHostname, NoStock, Quota, ObjectReply, Duplicate:
+	case NeverAppears, NeverJoins, UpperCaseHostname, NoStock, Quota, WrongPackage, ObjectReply, Duplicate:
 		return rule{calls: Orders(), takes: []string{"sizeId"}}, true
 	case BalloonMemory:
 		return rule{calls: Orders(), takes: []string{"sizeId", "memoryMB"}}, true
@@ -183,7 +187,7 @@ func ruleOf(kind Kind) (rule, bool) {
 		return rule{calls: []Call{AddNodeGroup}}, true
 	case ExpiredToken:
 		return rule{calls: slices.DeleteFunc(Calls(), func(c Call) bool { return c == Authenticate })}, true
-	case DeleteLies:
+	case DeleteLies, WrongPassword:
 		return rule{calls: Deletions(), takes: []string{"identifier"}}, true
 	case ClusterLocked:
 		return rule{calls: Changes()}, true

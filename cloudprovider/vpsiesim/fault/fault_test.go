@@ -32,6 +32,8 @@ func smallest() map[fault.Kind]string {
 		fault.ClusterLocked:         `{"kind":"clusterLocked"}`,
 		fault.BalloonMemory:         `{"kind":"balloonMemory"}`,
 		fault.Quota:                 `{"kind":"quota"}`,
+		fault.WrongPackage:          `{"kind":"wrongPackage"}`,
+		fault.WrongPassword:         `{"kind":"wrongPassword"}`,
 		fault.SameSize:              `{"kind":"sameSize"}`,
 		fault.ExpiredToken:          `{"kind":"expiredToken"}`,
 		fault.ObjectReply:           `{"kind":"objectReply"}`,

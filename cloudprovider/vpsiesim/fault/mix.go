@@ -24,7 +24,7 @@ type Mix struct {
 	Chances []Chance `json:"chances"`
 }
 
-// Harsh is a mix of everything that VPSie is known or feared to do. With intensity 1 about a fifth of all orders and
+// Harsh is a mix of everything that VPSie is known or feared to do, but for WrongPassword: that ends only when a person changes the Secret. With intensity 1 about a fifth of all orders and
 // deletions do not simply succeed; 0 is a cloud without faults.
 func Harsh(seed int64, intensity float64) Mix {
 	const changes = 3 // so much more often than reads
@@ -47,6 +47,7 @@ func Harsh(seed int64, intensity float64) Mix {
 	chance(0.003, Fault{Kind: ExpiredToken})
 	chance(0.02, Fault{Kind: NoStock})
 	chance(0.005, Fault{Kind: Quota})
+	chance(0.01, Fault{Kind: WrongPackage})
 	chance(0.1, Fault{Kind: SameSize})
 	chance(0.02, Fault{Kind: NeverAppears})
 	chance(0.02, Fault{Kind: SlowAppear, DelaySeconds: 300})
