@@ -159,6 +159,10 @@ func TestCollector(t *testing.T) {
 		events   string
 		finding  kind
 	}{
+		"a Node whose machine is gone, and whose VPSieNode has another one, goes": {
+			objects:  []client.Object{group(), node("a", corev1.ConditionFalse), record("a", func(n *v1alpha1.VPSieNode) { n.Status.InstanceID = "b" })},
+			machines: []cloudprovider.Instance{machine("b")}, records: "general-a", events: EventMachineGone,
+		},
 		"what agrees is left alone": {
 			objects: []client.Object{group(), node("a", corev1.ConditionTrue), record("a", nil)}, machines: []cloudprovider.Instance{machine("a")},
 			nodes: "node-a", records: "general-a",

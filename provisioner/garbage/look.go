@@ -26,7 +26,7 @@ const (
 	unknownMachine kind = "unknownMachine" // VPSie lists it; no VPSieNode has or awaits it and no Node of ours names it
 	lostVPSieNode  kind = "lostVPSieNode"  // the Node says whose machine it is, and that VPSieNode is gone
 	lostNodeGroup  kind = "lostNodeGroup"  // and so is the NodeGroup
-	lostMachine    kind = "lostMachine"    // a Node of ours that is not Ready, with neither VPSieNode nor machine
+	lostMachine    kind = "lostMachine"    // a Node of ours that is not Ready, whose machine neither VPSie nor a VPSieNode knows
 )
 
 func kinds() []kind { return []kind{unknownMachine, lostVPSieNode, lostNodeGroup, lostMachine} }
@@ -132,9 +132,11 @@ func (w *world) judge(node *corev1.Node, id string) (kind, bool) {
 	instance, listed := w.machines[id]
 	record := w.records[node.Labels[v1alpha1.VPSieNodeLabel]]
 	switch {
-	case record != nil:
+	case record != nil && (record.Status.InstanceID == "" || record.Status.InstanceID == id):
+		return "", false
+	case record != nil && listed:
 		// Its name went to another machine: nobody can give this one its VPSieNode back.
-		return unknownMachine, listed && !instance.Deleting && record.Status.InstanceID != "" && record.Status.InstanceID != id
+		return unknownMachine, !instance.Deleting
 	case !listed:
 		return lostMachine, !ready(node)
 	case w.groups[node.Labels[v1alpha1.NodeGroupLabel]] == nil:
