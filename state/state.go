@@ -205,17 +205,10 @@ func settled(node *corev1.Node) bool {
 	})
 }
 
-// Transient says whether Kubernetes, or the cloud controller manager, takes the taint off by itself a little after the Node has become Ready.
+// Transient says whether Kubernetes takes the taint off by itself a little after the Node has become Ready.
 func Transient(taint corev1.Taint) bool {
-	switch taint.Key {
-	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, uninitialized:
-		return true
-	}
-	return false
+	return taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable
 }
-
-// uninitialized is on a Node until a cloud controller manager, where there is one, has seen it.
-const uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
 
 // onItsWay says whether the machine is not to be planned with as the Node that it has, if it has one, but as the Node that it will be:
 // otherwise its pods would be bought for again.

@@ -129,33 +129,52 @@ func TestANodeThatWasReadyStaysSoWhenADeviceGoes(t *testing.T) {
 	w.wantPhase(v1alpha1.PhaseReady)
 }
 
+// joins brings a machine to the cluster whose Node is Ready and has this taint.
+func joins(t *testing.T, key string) *world {
+	t.Helper()
+	vn := vpsieNode()
+	vn.Spec.StartupTaints = nil
+	w := newWorld(t, vn)
+	w.steps(2)
+	w.cloud.appear("x", "2")
+	w.steps(1)
+	w.join(corev1.ConditionTrue)
+	w.change(func(n *corev1.Node) {
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+	})
+	w.steps(1)
+	return w
+}
+
 func TestANodeStaysClosedUntilKubernetesTookItsTaintOff(t *testing.T) {
-	for _, key := range []string{corev1.TaintNodeNotReady, "node.cloudprovider.kubernetes.io/uninitialized"} {
-		t.Run(key, func(t *testing.T) {
-			vn := vpsieNode()
-			vn.Spec.StartupTaints = nil
-			w := newWorld(t, vn)
-			w.steps(2)
-			w.cloud.appear("x", "2")
-			w.steps(1)
-			w.join(corev1.ConditionTrue)
-			w.change(func(n *corev1.Node) {
-				n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
-			})
-			w.steps(1)
-			w.wantPhase(v1alpha1.PhaseJoining)
-			says := meta.FindStatusCondition(w.node().Status.Conditions, v1alpha1.ConditionInitialized)
-			if want := `node "hel-slave-x" is Ready, and Kubernetes has not yet taken its taint "` + key + `" off`; says.Message != want || !held(w.theNode()) {
-				t.Errorf("it says %q, want %q; held: %v", says.Message, want, held(w.theNode()))
-			}
-			w.change(func(n *corev1.Node) {
-				n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
-			})
-			w.steps(1)
-			w.wantPhase(v1alpha1.PhaseReady)
-			if held(w.theNode()) {
-				t.Error("the Node stayed closed")
-			}
-		})
+	w := joins(t, corev1.TaintNodeNotReady)
+	w.wantPhase(v1alpha1.PhaseJoining)
+	says := meta.FindStatusCondition(w.node().Status.Conditions, v1alpha1.ConditionInitialized)
+	if want := `node "hel-slave-x" is Ready, and Kubernetes has not yet taken its taint "node.kubernetes.io/not-ready" off`; says.Message != want || !held(w.theNode()) {
+		t.Errorf("it says %q, want %q; held: %v", says.Message, want, held(w.theNode()))
+	}
+	w.change(func(n *corev1.Node) {
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
+	})
+	w.steps(1)
+	w.wantPhase(v1alpha1.PhaseReady)
+	if held(w.theNode()) {
+		t.Error("the Node stayed closed")
+	}
+}
+
+// TestRegistrationIsWhatACloudControllerManagerWouldDo: VPSie's knows no instances, so nobody else takes this taint off.
+func TestRegistrationIsWhatACloudControllerManagerWouldDo(t *testing.T) {
+	w := joins(t, "node.cloudprovider.kubernetes.io/uninitialized")
+	w.wantPhase(v1alpha1.PhaseReady)
+	if node := w.theNode(); node.Spec.ProviderID == "" || slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == uninitialized }) {
+		t.Errorf("provider ID %q, taints %v", node.Spec.ProviderID, node.Spec.Taints)
+	}
+}
+
+// TestANodeOutlivesItsVPSieNode: Kubernetes collects an object whose owner is gone, and a Node's pods with it.
+func TestANodeOutlivesItsVPSieNode(t *testing.T) {
+	if owners := joins(t, "foreign").theNode().OwnerReferences; len(owners) != 0 {
+		t.Errorf("the Node is owned by %v", owners)
 	}
 }

@@ -111,14 +111,16 @@ func (r *Reconciler) awaitNode(vn *v1alpha1.VPSieNode) (time.Duration, error) {
 	return r.bounded(vn, fmt.Sprintf("node %q did not join within %s of the machine's appearance", vn.Status.Hostname, r.options.RegistrationTimeout))
 }
 
-// bounded fails the VPSieNode when the time to join is over, counted from the newest of its conditions that is True.
+// bounded fails the VPSieNode when the time to join is over: counted from when the machine appeared, and once it joined, from the last time that its Node
+// began to be waited for. Not from what the inventory says: a list that lacks the machine now and then would put it off for ever.
 func (r *Reconciler) bounded(vn *v1alpha1.VPSieNode, message string) (time.Duration, error) {
 	since := vn.CreationTimestamp.Time
-	for _, condition := range vn.Status.Conditions {
-		if condition.Type == v1alpha1.ConditionLaunched || condition.Type == v1alpha1.ConditionInitialized {
-			if condition.LastTransitionTime.After(since) {
-				since = condition.LastTransitionTime.Time
-			}
+	for _, kind := range []string{v1alpha1.ConditionRegistered, v1alpha1.ConditionInitialized} {
+		at := meta.FindStatusCondition(vn.Status.Conditions, kind)
+		if pending := unstamped(); at != nil && at.LastTransitionTime.Equal(&pending) {
+			since = r.options.Clock.Now()
+		} else if at != nil && at.LastTransitionTime.After(since) {
+			since = at.LastTransitionTime.Time
 		}
 	}
 	left := r.options.RegistrationTimeout - r.options.Clock.Since(since)
@@ -129,7 +131,10 @@ func (r *Reconciler) bounded(vn *v1alpha1.VPSieNode, message string) (time.Durat
 	return 0, nil
 }
 
-// register puts on the Node what VPSie cannot: labels, annotations, taints, provider ID and owner, and lifts the taint that kept pods away
+// uninitialized is on a Node whose kubelet was told to wait for a cloud controller manager.
+const uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
+
+// register puts on the Node what VPSie cannot: labels, annotations, taints and provider ID, and lifts the taint that kept pods away
 // until now, all in one write.
 func (r *Reconciler) register(ctx context.Context, vn *v1alpha1.VPSieNode, node *corev1.Node) error {
 	if other := node.Labels[v1alpha1.VPSieNodeLabel]; other != "" && other != vn.Name {
@@ -162,7 +167,8 @@ func (r *Reconciler) change(ctx context.Context, node *corev1.Node, change func(
 	})
 }
 
-// dress gives the Node everything that its VPSieNode promises to the scheduler.
+// dress gives the Node everything that its VPSieNode promises to the scheduler, and labels that say whose it is. Not an owner reference: were
+// the VPSieNode removed by force, Kubernetes would collect the Node, with its pods, and with it the only record of a machine that is paid for.
 func dress(node *corev1.Node, vn *v1alpha1.VPSieNode) {
 	if node.Labels == nil {
 		node.Labels = map[string]string{}
@@ -181,17 +187,14 @@ func dress(node *corev1.Node, vn *v1alpha1.VPSieNode) {
 	node.Annotations[v1alpha1.CreationReasonAnnotation] = string(vn.Spec.CreationReason)
 	node.Annotations[v1alpha1.VPSIDAnnotation] = vn.Status.InstanceID
 	node.Spec.ProviderID = cmp.Or(node.Spec.ProviderID, providerID(vn))
-	node.Spec.Taints = append(withoutHold(node.Spec.Taints), hold())
+	// Whoever sets the provider ID takes this taint off; VPSie's cloud controller manager knows no instances.
+	node.Spec.Taints = slices.DeleteFunc(withoutHold(node.Spec.Taints), func(t corev1.Taint) bool { return t.Key == uninitialized })
+	node.Spec.Taints = append(node.Spec.Taints, hold())
 	for _, taint := range slices.Concat(vn.Spec.Taints, vn.Spec.StartupTaints) {
 		want := corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: taint.Effect}
 		if !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) }) {
 			node.Spec.Taints = append(node.Spec.Taints, want)
 		}
-	}
-	owner := *metav1.NewControllerRef(vn, v1alpha1.GroupVersion.WithKind("VPSieNode"))
-	owner.BlockOwnerDeletion = nil
-	if metav1.GetControllerOf(node) == nil {
-		node.OwnerReferences = append(node.OwnerReferences, owner)
 	}
 }
 
@@ -204,7 +207,7 @@ func (r *Reconciler) initialize(ctx context.Context, vn *v1alpha1.VPSieNode, nod
 		if err != nil {
 			return 0, err
 		}
-		if wait > 0 && what == "" {
+		if wait > 0 && (what == "" || initialized) { // what has been a Node before has joined
 			return wait, nil
 		}
 		if wait > 0 {

@@ -108,7 +108,7 @@ type Reconciler struct {
 	farewells   *farewells
 	metrics     *metrics
 
-	admitting     sync.Mutex // held while Nodes are opened
+	admissions    admissions
 	announcements announcements
 	uids          sync.Map // of VPSieNodes that were reconciled, by name
 }

@@ -367,6 +367,32 @@ func TestTimeouts(t *testing.T) {
 		}
 		w.wantPhase(v1alpha1.PhaseFailed)
 	})
+	t.Run("a machine that never joins fails also while lists leave it out now and then", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.steps(2)
+		w.cloud.appear("x", "2")
+		w.steps(2)
+		for range 22 { // minutes
+			w.cloud.short = !w.cloud.short
+			if _, err := w.step(time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.wantPhase(v1alpha1.PhaseFailed)
+	})
+	t.Run("a machine that appears late may still join", func(t *testing.T) {
+		w := newWorld(t, vpsieNode())
+		w.steps(2)
+		if _, err := w.step(14 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.cloud.appear("x", "2")
+		w.steps(2)
+		if _, err := w.step(19 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.wantPhase(v1alpha1.PhaseProvisioned)
+	})
 	t.Run("a machine that never joins fails and is released", func(t *testing.T) {
 		w := newWorld(t, vpsieNode())
 		w.steps(2)
@@ -444,7 +470,7 @@ func TestPodsAreNominatedBeforeTheNodeOpens(t *testing.T) {
 		t.Fatalf("nominated %q, held %v: a Node that is not Ready was opened", got, held(w.theNode()))
 	}
 	w.change(func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue })
-	w.steps(1)
+	w.steps(2) // nominates, and opens when that stands
 	if got := nominated(cart); got != "hel-slave-x" || held(w.theNode()) {
 		t.Errorf("nominated %q, held %v: want the Node open and its pod nominated", got, held(w.theNode()))
 	}

@@ -4,10 +4,12 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
-	"math"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +22,11 @@ import (
 type door struct {
 	vn   *v1alpha1.VPSieNode
 	node *corev1.Node
+}
+
+// plan names the plan that the machine was bought by, else the machine alone.
+func (d door) plan() string {
+	return cmp.Or(d.vn.Annotations[v1alpha1.PlanAnnotation], string(d.vn.UID))
 }
 
 // openable says whether a held Node may be opened: it is Ready, or has been held for so long that it may need pods to become so.
@@ -41,10 +48,12 @@ const (
 // on its Node before any other, and keeps its room free from pods of the same or a lower priority. It returns how long to wait and for what,
 // if that is known; zero when the Node is open.
 func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Duration, what string, err error) {
-	if !r.admitting.TryLock() {
-		return nominationsSettle, "", nil // another opens its plan, perhaps this one with it
+	current, ok := r.admissions.begin(own, r.options.Clock.Now())
+	if !ok {
+		return nominationsSettle, "", nil // another step opens the plan, this Node with it
 	}
-	defer r.admitting.Unlock()
+	opened := false
+	defer func() { r.admissions.end(own, opened) }()
 	ready, late, err := r.companions(ctx, own)
 	if err != nil {
 		return 0, "", err
@@ -53,19 +62,70 @@ func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Dur
 		return left, names(late), nil
 	}
 	// One that was tried in vain since the last look lost its nomination, and its room with it.
-	if r.nominateAll(ctx, ready).changed && r.sinceReady(ready) < settleWithin && !r.heldTooLong(own.vn) {
-		return nominationsSettle, "the nominations of its pods", nil
+	changed := r.nominateAll(ctx, ready).changed
+	if left := current.settle(r.options.Clock.Now(), changed); left > 0 && !r.heldTooLong(own.vn) {
+		return left, "the nominations of its pods", nil
 	}
+	opened = true
 	return 0, "", r.admit(ctx, ready)
 }
 
-// sinceReady is for how long all of the Nodes have been Ready.
-func (r *Reconciler) sinceReady(doors []door) time.Duration {
-	since := time.Duration(math.MaxInt64)
-	for _, d := range doors {
-		since = min(since, r.options.Clock.Since(readySince(d.node)))
+// admission is the opening of one plan's Nodes.
+type admission struct {
+	busy  bool      // a step is at it
+	used  time.Time // by a step
+	first time.Time // when the first of its pods were nominated; zero: not yet
+	last  time.Time // when the last of them were
+}
+
+// settle says for how long the nominations have to stand yet.
+func (a *admission) settle(now time.Time, changed bool) time.Duration {
+	if changed {
+		a.last = now
+		if a.first.IsZero() {
+			a.first = now
+		}
 	}
-	return since
+	if a.last.IsZero() || now.Sub(a.first) >= settleWithin {
+		return 0
+	}
+	return nominationsSettle - now.Sub(a.last)
+}
+
+// admissions are those under way, by plan.
+type admissions struct {
+	mu sync.Mutex
+	of map[string]*admission
+}
+
+// begin lets one step at a time see to the Nodes of a plan.
+func (a *admissions) begin(d door, now time.Time) (current *admission, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.of == nil {
+		a.of = map[string]*admission{}
+	}
+	maps.DeleteFunc(a.of, func(_ string, other *admission) bool { return !other.busy && now.Sub(other.used) > 2*LongestHold }) // of Nodes that went
+	current = a.of[d.plan()]
+	if current == nil {
+		current = &admission{}
+		a.of[d.plan()] = current
+	}
+	if current.busy {
+		return nil, false
+	}
+	current.busy, current.used = true, now
+	return current, true
+}
+
+func (a *admissions) end(d door, opened bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if opened {
+		delete(a.of, d.plan())
+		return
+	}
+	a.of[d.plan()].busy = false
 }
 
 // companions returns the Nodes of the plan that may be opened, the own one among them, and the names of VPSieNodes whose Nodes may not yet.

@@ -182,6 +182,8 @@ func TestANodeOpensWhenTheNominationsOfItsPodsStand(t *testing.T) {
 		}
 	}
 	look(0, true)
+	look(0, true) // however soon it is looked at again: what it wrote of itself comes back as an event
+	look(nominationsSettle-time.Millisecond, true)
 	triedInVain()
 	look(nominationsSettle, true)
 	if says := meta.FindStatusCondition(w.node().Status.Conditions, v1alpha1.ConditionInitialized); !strings.HasSuffix(says.Message, "waiting for the nominations of its pods") {

@@ -183,7 +183,21 @@ func (w *world) lose(ctx context.Context) error {
 			return err
 		}
 		w.learn(ctx, machine)
-		return nil
+		return w.collect(ctx, machine.UID)
+	}
+	return nil
+}
+
+// collect does what kube-controller-manager does when an object is gone: whatever that owned goes too.
+func (w *world) collect(ctx context.Context, gone types.UID) error {
+	for _, node := range w.truth.nodes {
+		if !slices.ContainsFunc(node.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == gone }) {
+			continue
+		}
+		if err := w.store.Delete(ctx, node.DeepCopy()); err != nil {
+			return err
+		}
+		w.learn(ctx, node)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/samber/lo"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -64,8 +65,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	sandbox, err = stack.Start(ctx, stack.Options{
 		Bin: bin, State: GinkgoT().TempDir(), Chart: filepath.Join(repository(), "charts", "vpsie-autoscaler"),
 		Controller: filepath.Join(repository(), "bin", "vpsie-autoscaler"), WorkerLimit: 12, Seed: 1, Boot: stack.Fast(),
-		ControllerArgs: []string{"--order-settle=" + orderSettle.String(), "--launch-timeout=60s", "--registration-timeout=60s", "--failed-ttl=20s", "--log-level=debug"},
-		Step:           func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) },
+		ControllerArgs: []string{"--order-settle=" + orderSettle.String(), "--launch-timeout=60s", "--registration-timeout=60s", "--failed-ttl=20s", "--log-level=debug",
+			"--garbage-interval=3s", "--garbage-minimum-age=12s"},
+		Step: func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) },
 	})
 	Expect(err).NotTo(HaveOccurred())
 	scheme := runtime.NewScheme()
@@ -150,15 +152,13 @@ func scale(ctx context.Context, name string, replicas int32) {
 }
 
 func running(ctx context.Context, g Gomega) int {
-	pods := &corev1.PodList{}
-	g.Expect(kube.List(ctx, pods, client.InNamespace("default"))).To(Succeed())
-	count := 0
-	for _, pod := range pods.Items {
-		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
-			count++
-		}
-	}
-	return count
+	return lo.CountBy(pods(ctx, g), func(p corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil })
+}
+
+func pods(ctx context.Context, g Gomega) []corev1.Pod {
+	list := &corev1.PodList{}
+	g.Expect(kube.List(ctx, list, client.InNamespace("default"))).To(Succeed())
+	return list.Items
 }
 
 func vpsieNodes(ctx context.Context, g Gomega) []v1alpha1.VPSieNode {

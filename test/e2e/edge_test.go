@@ -19,6 +19,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,6 +37,15 @@ func leadership(ctx context.Context, g Gomega) (holder string, since time.Time) 
 	return ptr.Deref(lease.Spec.HolderIdentity, ""), ptr.Deref(lease.Spec.AcquireTime, metav1.MicroTime{}).Time
 }
 
+// frozen stops the process while something is done, for less than its lease lasts.
+func frozen(ctx context.Context, pid int, do func()) {
+	GinkgoHelper()
+	By("the leader being frozen: nobody may act in its place")
+	Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
+	defer func() { Expect(syscall.Kill(pid, syscall.SIGCONT)).To(Succeed()) }()
+	do()
+}
+
 var _ = Describe("two replicas", Ordered, func() {
 	AfterAll(func(ctx SpecContext) { tidy(ctx) })
 
@@ -47,6 +57,14 @@ var _ = Describe("two replicas", Ordered, func() {
 		Expect(sandbox.StartController(ctx)).To(Succeed())
 		again, _ := leadership(ctx, Default)
 		Expect(again).To(Equal(first), "the second replica took over although the first lives")
+		frozen(ctx, pid, func() {
+			scale(ctx, "web", 1)
+			Consistently(ctx, func(g Gomega) {
+				g.Expect(vpsieNodes(ctx, g)).To(BeEmpty(), "a replica that does not lead acted")
+			}).WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
+			scale(ctx, "web", 0)
+			Eventually(ctx, func(g Gomega) { g.Expect(pods(ctx, g)).To(BeEmpty()) }).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		})
 		ordered := killInMidOrder(ctx, pid)
 		var since time.Time
 		Eventually(ctx, func(g Gomega) {
@@ -61,6 +79,41 @@ var _ = Describe("two replicas", Ordered, func() {
 		Expect(orders[0].OrderedAt).To(BeTemporally("<", since), "the machine is the new leader's order; what the old one had sent is missing")
 		Expect(vpsieNodes(ctx, Default)).To(ConsistOf(And(HaveField("UID", ordered.UID), HaveField("Status.InstanceID", orders[0].Identifier))))
 		Expect(owned(ctx, Default)).To(HaveLen(1))
+		scale(ctx, "web", 0)
+		released(ctx)
+	})
+})
+
+var _ = Describe("a VPSieNode that is removed by force", Ordered, func() {
+	AfterAll(func(ctx SpecContext) { tidy(ctx) })
+
+	It("leaves its Node with the pods, and is written again without an order", func(ctx SpecContext) {
+		before := bought(ctx)
+		Expect(kube.Create(ctx, nodeGroup("general", nil))).To(Succeed())
+		Expect(kube.Create(ctx, deployment("web", 2, "500m", "512Mi"))).To(Succeed())
+		runs(ctx, 2)
+		Expect(vpsieNodes(ctx, Default)).To(HaveLen(1))
+		lost := vpsieNodes(ctx, Default)[0]
+		node := &corev1.Node{}
+		Expect(kube.Get(ctx, client.ObjectKey{Name: lost.Status.NodeName}, node)).To(Succeed())
+		frozen(ctx, sandbox.Info.ControllerPID, func() {
+			Expect(kube.Patch(ctx, lost.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
+			Expect(kube.Delete(ctx, lost.DeepCopy())).To(Succeed())
+			Eventually(ctx, func(g Gomega) { g.Expect(vpsieNodes(ctx, g)).To(BeEmpty()) }).WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
+		})
+		again := func(g Gomega) {
+			there := &corev1.Node{}
+			g.Expect(kube.Get(ctx, client.ObjectKeyFromObject(node), there)).To(Succeed())
+			g.Expect(there.UID).To(Equal(node.UID), "the Node went with its VPSieNode")
+			g.Expect(running(ctx, g)).To(Equal(2))
+		}
+		Consistently(ctx, again).WithTimeout(8 * time.Second).WithPolling(poll).Should(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(vpsieNodes(ctx, g)).To(ConsistOf(And(HaveField("Name", lost.Name), HaveField("Status.InstanceID", lost.Status.InstanceID),
+				HaveField("Status.Phase", v1alpha1.PhaseReady))))
+		}).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+		again(Default)
+		Expect(boughtSince(ctx, before)).To(HaveLen(1))
 		scale(ctx, "web", 0)
 		released(ctx)
 	})
