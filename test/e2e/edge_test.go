@@ -18,6 +18,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -96,6 +97,11 @@ var _ = Describe("a VPSieNode that is removed by force", Ordered, func() {
 		lost := vpsieNodes(ctx, Default)[0]
 		node := &corev1.Node{}
 		Expect(kube.Get(ctx, client.ObjectKey{Name: lost.Status.NodeName}, node)).To(Succeed())
+		heir := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "heir",
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: lost.Name, UID: lost.UID}},
+		}}
+		Expect(kube.Create(ctx, heir)).To(Succeed())
 		frozen(ctx, sandbox.Info.ControllerPID, func() {
 			Expect(kube.Patch(ctx, lost.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
 			Expect(kube.Delete(ctx, lost.DeepCopy())).To(Succeed())
@@ -107,7 +113,11 @@ var _ = Describe("a VPSieNode that is removed by force", Ordered, func() {
 			g.Expect(there.UID).To(Equal(node.UID), "the Node went with its VPSieNode")
 			g.Expect(running(ctx, g)).To(Equal(2))
 		}
-		Consistently(ctx, again).WithTimeout(8 * time.Second).WithPolling(poll).Should(Succeed())
+		By("Kubernetes collecting what the VPSieNode owned")
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(apierrors.IsNotFound(kube.Get(ctx, client.ObjectKeyFromObject(heir), heir))).To(BeTrue())
+		}).WithTimeout(2 * soon).WithPolling(poll).Should(Succeed())
+		Consistently(ctx, again).WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(vpsieNodes(ctx, g)).To(ConsistOf(And(HaveField("Name", lost.Name), HaveField("Status.InstanceID", lost.Status.InstanceID),
 				HaveField("Status.Phase", v1alpha1.PhaseReady))))
