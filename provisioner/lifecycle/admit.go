@@ -45,11 +45,7 @@ func (r *Reconciler) heldTooLong(vn *v1alpha1.VPSieNode) bool {
 	return registered != nil && registered.LastTransitionTime.After(unstamped().Time) && r.options.Clock.Since(registered.LastTransitionTime.Time) > LongestHold
 }
 
-// open lets pods onto the Node. It may have been written since the step began: what is written from a stale copy is refused, and written late.
 func (r *Reconciler) open(ctx context.Context, node *corev1.Node) error {
-	if err := r.kube.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
-		return fmt.Errorf("reading node %q: %w", node.Name, err)
-	}
 	if err := r.change(ctx, node, func(n *corev1.Node) { n.Spec.Taints = withoutHold(n.Spec.Taints) }); err != nil {
 		return fmt.Errorf("opening node %q for pods: %w", node.Name, err)
 	}
