@@ -52,8 +52,7 @@ func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Dur
 	if !ok {
 		return nominationsSettle, "", nil // another step opens the plan, this Node with it
 	}
-	opened := false
-	defer func() { r.admissions.end(own, opened) }()
+	defer r.admissions.end(current)
 	ready, late, err := r.companions(ctx, own)
 	if err != nil {
 		return 0, "", err
@@ -62,11 +61,12 @@ func (r *Reconciler) admitWithPlan(ctx context.Context, own door) (wait time.Dur
 		return left, names(late), nil
 	}
 	// One that was tried in vain since the last look lost its nomination, and its room with it.
-	changed := r.nominateAll(ctx, ready).changed
-	if left := current.settle(r.options.Clock.Now(), changed); left > 0 && !r.heldTooLong(own.vn) {
+	if r.nominateAll(ctx, ready).changed {
+		current.nominated(r.options.Clock.Now())
+	}
+	if left := current.unsettled(r.options.Clock.Now()); left > 0 && !r.heldTooLong(own.vn) {
 		return left, "the nominations of its pods", nil
 	}
-	opened = true
 	return 0, "", r.admit(ctx, ready)
 }
 
@@ -78,14 +78,15 @@ type admission struct {
 	last  time.Time // when the last of them were
 }
 
-// settle says for how long the nominations have to stand yet.
-func (a *admission) settle(now time.Time, changed bool) time.Duration {
-	if changed {
-		a.last = now
-		if a.first.IsZero() {
-			a.first = now
-		}
+func (a *admission) nominated(now time.Time) {
+	a.last = now
+	if a.first.IsZero() {
+		a.first = now
 	}
+}
+
+// unsettled says for how long the nominations have to stand yet.
+func (a *admission) unsettled(now time.Time) time.Duration {
 	if a.last.IsZero() || now.Sub(a.first) >= settleWithin {
 		return 0
 	}
@@ -105,7 +106,8 @@ func (a *admissions) begin(d door, now time.Time) (current *admission, ok bool) 
 	if a.of == nil {
 		a.of = map[string]*admission{}
 	}
-	maps.DeleteFunc(a.of, func(_ string, other *admission) bool { return !other.busy && now.Sub(other.used) > 2*LongestHold }) // of Nodes that went
+	// Those that are over, or whose Nodes went.
+	maps.DeleteFunc(a.of, func(_ string, other *admission) bool { return !other.busy && now.Sub(other.used) > settleWithin })
 	current = a.of[d.plan()]
 	if current == nil {
 		current = &admission{}
@@ -118,14 +120,10 @@ func (a *admissions) begin(d door, now time.Time) (current *admission, ok bool) 
 	return current, true
 }
 
-func (a *admissions) end(d door, opened bool) {
+func (a *admissions) end(current *admission) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if opened {
-		delete(a.of, d.plan())
-		return
-	}
-	a.of[d.plan()].busy = false
+	current.busy = false
 }
 
 // companions returns the Nodes of the plan that may be opened, the own one among them, and the names of VPSieNodes whose Nodes may not yet.

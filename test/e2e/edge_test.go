@@ -39,7 +39,7 @@ func leadership(ctx context.Context, g Gomega) (holder string, since time.Time) 
 }
 
 // frozen stops the process while something is done, for less than its lease lasts.
-func frozen(ctx context.Context, pid int, do func()) {
+func frozen(pid int, do func()) {
 	GinkgoHelper()
 	By("the leader being frozen: nobody may act in its place")
 	Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
@@ -58,7 +58,7 @@ var _ = Describe("two replicas", Ordered, func() {
 		Expect(sandbox.StartController(ctx)).To(Succeed())
 		again, _ := leadership(ctx, Default)
 		Expect(again).To(Equal(first), "the second replica took over although the first lives")
-		frozen(ctx, pid, func() {
+		frozen(pid, func() {
 			scale(ctx, "web", 1)
 			Consistently(ctx, func(g Gomega) {
 				g.Expect(vpsieNodes(ctx, g)).To(BeEmpty(), "a replica that does not lead acted")
@@ -102,7 +102,7 @@ var _ = Describe("a VPSieNode that is removed by force", Ordered, func() {
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "VPSieNode", Name: lost.Name, UID: lost.UID}},
 		}}
 		Expect(kube.Create(ctx, heir)).To(Succeed())
-		frozen(ctx, sandbox.Info.ControllerPID, func() {
+		frozen(sandbox.Info.ControllerPID, func() {
 			Expect(kube.Patch(ctx, lost.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
 			Expect(kube.Delete(ctx, lost.DeepCopy())).To(Succeed())
 			Eventually(ctx, func(g Gomega) { g.Expect(vpsieNodes(ctx, g)).To(BeEmpty()) }).WithTimeout(5 * time.Second).WithPolling(poll).Should(Succeed())
