@@ -52,7 +52,7 @@ type world struct {
 	managed  int // Nodes with a VPSieNode's name on them
 }
 
-var errEmpty = errors.New("VPSie lists no machine at all although there are Nodes of ours; nothing is concluded from that")
+var errEmpty = errors.New("VPSie lists no machine at all although there are Nodes of ours; nothing is concluded from that. Should the machines of Nodes that are not Ready be gone, delete those Nodes with kubectl")
 
 // look compares. The inventory is read first: a machine that is ordered and recorded later than that cannot look lost.
 func (c *Collector) look(ctx context.Context) ([]finding, *world, error) {

@@ -126,6 +126,30 @@ func (w *world) follow(ctx context.Context) error {
 		}
 		w.learn(ctx, machine)
 	}
+	return w.clear(ctx)
+}
+
+// clear deletes the Nodes of machines that are gone, as the garbage collection asks a person to where VPSie lists no machine at all: it concludes nothing
+// from that itself.
+func (w *world) clear(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(w.truth.nodes)) {
+		node := w.truth.nodes[name]
+		owner := node.Labels[v1alpha1.VPSieNodeLabel]
+		if w.wild || owner == "" || w.truth.machines[owner] != nil || len(w.account.Ledger().Owned()) > 0 {
+			delete(w.orphans, name)
+			continue
+		}
+		if since, known := w.orphans[name]; !known {
+			w.orphans[name] = w.clock.Now()
+			continue
+		} else if w.clock.Since(since) <= personReacts {
+			continue
+		}
+		if err := client.IgnoreNotFound(w.store.Delete(ctx, node.DeepCopy())); err != nil {
+			return err
+		}
+		w.learn(ctx, node)
+	}
 	return nil
 }
 

@@ -45,6 +45,7 @@ type world struct {
 	created   int                  // numbers the VPSieNodes
 	joins     map[string]int       // how often the kubelet of a machine registered
 	quiet     map[string]time.Time // until when no machine of an offering is ordered
+	orphans   map[string]time.Time // since when a person knows that a Node is all that is left of a machine
 	wild      bool                 // everything may go wrong
 	target    Point                // where the process is killed in any case, once
 	passes    int                  // how often it comes by there before
@@ -78,7 +79,7 @@ func newWorld(ctx context.Context, seed int64, number int, intensity float64) (*
 	w := &world{
 		random: random, clock: clock, account: account, wild: true,
 		truth:   objects{map[string]*v1alpha1.VPSieNode{}, map[string]*corev1.Node{}},
-		touched: map[string]bool{}, joins: map[string]int{}, quiet: map[string]time.Time{}, kills: map[Point]int{},
+		touched: map[string]bool{}, joins: map[string]int{}, quiet: map[string]time.Time{}, orphans: map[string]time.Time{}, kills: map[Point]int{},
 		group:  &v1alpha1.NodeGroup{ObjectMeta: metav1.ObjectMeta{Name: "general", UID: "group", Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.ManagedValue}}},
 		target: Points()[number%len(Points())], passes: random.IntN(3),
 	}
