@@ -139,10 +139,10 @@ func (w *world) clear(ctx context.Context) error {
 			delete(w.orphans, name)
 			continue
 		}
-		if since, known := w.orphans[name]; !known {
+		if _, known := w.orphans[name]; !known {
 			w.orphans[name] = w.clock.Now()
-			continue
-		} else if w.clock.Since(since) <= personReacts {
+		}
+		if w.clock.Since(w.orphans[name]) <= personReacts {
 			continue
 		}
 		if err := client.IgnoreNotFound(w.store.Delete(ctx, node.DeepCopy())); err != nil {
