@@ -237,6 +237,22 @@ func TestReleasesThatAreSlowOrLie(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatIsRefusedDoesNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := w.order("vn"); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(time.Hour)
+	w.script(fault.Fault{Kind: fault.WrongPassword})
+	if got := verdict(w.Release(t.Context(), w.instances()[0].ID)); got != "GiveUp InvalidCredentials" {
+		t.Errorf("the release ended in %q", got)
+	}
+	w.pass(time.Hour)
+	if left := w.instances(); len(left) != 1 || left[0].Deleting {
+		t.Errorf("after a refusal: %+v", left)
+	}
+}
+
 func TestAListThatIsShortForAWhile(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, name := range []string{"a", "b", "c"} {

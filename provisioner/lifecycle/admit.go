@@ -135,8 +135,9 @@ func (r *Reconciler) withdraw(ctx context.Context, d door) {
 		if err == nil && pod.Status.NominatedNodeName == d.node.Name && state.Unschedulable(pod) {
 			before := pod.DeepCopy()
 			pod.Status.NominatedNodeName = ""
-			err = client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before)))
-			log.FromContext(ctx).Info("withdrew a nomination that came to nothing", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node))
+			if err = client.IgnoreNotFound(r.kube.Status().Patch(ctx, pod, client.MergeFrom(before))); err == nil {
+				log.FromContext(ctx).Info("withdrew a nomination that came to nothing", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node))
+			}
 		}
 		if err != nil {
 			log.FromContext(ctx).V(1).Info("could not withdraw nomination", "pod", klog.KRef(name.Namespace, name.Name), "node", klog.KObj(d.node), "err", err.Error())

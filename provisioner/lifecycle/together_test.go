@@ -93,15 +93,7 @@ func TestNodesOfAPlanOpenTogether(t *testing.T) {
 			if w.r.options.OpenTogether = 10 * time.Second; c.atOnce {
 				w.r.options.OpenTogether = 0
 			}
-			w.steps(2)
-			w.cloud.appear("x", "2")
-			w.steps(1)
-			w.join(corev1.ConditionFalse)
-			w.steps(1)
-			w.change(func(n *corev1.Node) {
-				n.Status.Conditions[0].Status = corev1.ConditionTrue
-				n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(w.clock.Now())
-			})
+			w.becomesReady()
 			result, err := w.step(c.readyFor)
 			if err != nil {
 				t.Fatal(err)
@@ -153,15 +145,7 @@ func TestANodeOpensWhenTheNominationsOfItsPodsStand(t *testing.T) {
 	cart := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}
 	bound := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bound"}, Spec: corev1.PodSpec{NodeName: "elsewhere"}}
 	w := newWorld(t, vn, cart, bound)
-	w.steps(2)
-	w.cloud.appear("x", "2")
-	w.steps(1)
-	w.join(corev1.ConditionFalse)
-	w.steps(1)
-	w.change(func(n *corev1.Node) {
-		n.Status.Conditions[0].Status = corev1.ConditionTrue
-		n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(w.clock.Now())
-	})
+	w.becomesReady()
 	look := func(after time.Duration, wantHeld bool) {
 		t.Helper()
 		if _, err := w.step(after); err != nil {

@@ -252,6 +252,20 @@ func (w *world) join(ready corev1.ConditionStatus) {
 	}
 }
 
+// becomesReady lets a machine appear and join, and its Node become Ready now.
+func (w *world) becomesReady() {
+	w.t.Helper()
+	w.steps(2)
+	w.cloud.appear("x", "2")
+	w.steps(1)
+	w.join(corev1.ConditionFalse)
+	w.steps(1)
+	w.change(func(n *corev1.Node) {
+		n.Status.Conditions[0].Status = corev1.ConditionTrue
+		n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(w.clock.Now())
+	})
+}
+
 // falls makes the Node Ready or not, as its kubelet, or its silence, does.
 func (w *world) falls(ready corev1.ConditionStatus) {
 	w.t.Helper()

@@ -24,8 +24,8 @@ type Mix struct {
 	Chances []Chance `json:"chances"`
 }
 
-// Harsh is a mix of everything that VPSie is known or feared to do, but for WrongPassword: that ends only when a person changes the Secret. With intensity 1 about a fifth of all orders and
-// deletions do not simply succeed; 0 is a cloud without faults.
+// Harsh is a mix of everything that VPSie is known or feared to do, but for WrongPassword: that ends only when a person changes the
+// Secret. With intensity 1 about a fifth of all orders and deletions do not simply succeed; 0 is a cloud without faults.
 func Harsh(seed int64, intensity float64) Mix {
 	const changes = 3 // so much more often than reads
 	m := Mix{Seed: seed}
