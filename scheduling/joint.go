@@ -255,9 +255,7 @@ func (j *joint) result() Plan {
 			plan.Removed = append(plan.Removed, node.Name)
 		}
 	}
-	plan.Cost, plan.LowerBound, plan.Gap = j.best.cost, j.bound(), 0
-	if plan.LowerBound > 0 {
-		plan.Gap = float64(plan.Cost)/float64(plan.LowerBound) - 1
-	}
+	plan.Cost = j.best.cost
+	plan.bound(j.bound())
 	return plan
 }

@@ -345,5 +345,10 @@ func (l *Ledger) Fits(class, number int) bool {
 // Admits says whether constraints between pods admit one more pod of the class to a node, whatever room it has.
 func (l *Ledger) Admits(class, number int) bool { return l.rules[class].admits(number) }
 
+// Repels says whether pods that are counted now keep the class off a node for as long as they stay, whatever room it has.
+func (l *Ledger) Repels(class, number int) bool {
+	return slices.ContainsFunc(l.rules[class].apart, func(c *counter) bool { return c.at(number) > 0 })
+}
+
 // Related says whether the class has, or meets, any constraint between pods, host ports included.
 func (l *Ledger) Related(class int) bool { return l.rules[class].related() }
