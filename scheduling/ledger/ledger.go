@@ -67,13 +67,12 @@ func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	for _, shape := range shapes {
 		l.rules = append(l.rules, l.newRule(shape))
 	}
-	kinds := snap.Kinds()
-	l.meetOthers(kinds, comers)
+	l.meetOthers(snap.Apart(), comers)
 	for _, r := range l.rules {
 		r.feeds = l.fed(r.shape)
 	}
 	l.start(snap)
-	l.countKinds(kinds)
+	l.countKinds(snap.Kinds())
 	return l
 }
 
@@ -281,6 +280,9 @@ func (l *Ledger) RemoveSeat(number int) {
 
 // countKinds enters the pods that are in the picture.
 func (l *Ledger) countKinds(kinds map[*snapshot.Shape]map[string]int) {
+	if len(l.counters) == 0 { // in a large cluster each of thousands of pods may be of a kind of its own
+		return
+	}
 	for shape, on := range kinds {
 		counters := l.fed(shape)
 		if len(counters) == 0 {
