@@ -95,9 +95,9 @@ func plan(ctx context.Context, f *planFlags, env environment) error {
 	if f.deadline <= 0 {
 		return usageError{fmt.Errorf("--deadline: %s is not a positive duration; want something like 1s or 500ms", f.deadline)}
 	}
-	nodeCost, err := readNodeCost(f.nodeCost)
+	nodeCost, err := scheduling.ParseNodeCost(f.nodeCost)
 	if err != nil {
-		return err
+		return usageError{fmt.Errorf("--node-cost: %w", err)}
 	}
 	scheduler, err := readScheduler(f.scheduler.config, f.scheduler.gates) // before anything else: the gates say which kinds matter
 	if err != nil {
