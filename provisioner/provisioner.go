@@ -39,6 +39,7 @@ type Options struct {
 	BatchMax   time.Duration       // or when its first pod has waited that long; 10s
 	Resync     time.Duration       // the plan is made again at least that often while pods wait; 10s
 	Scheduler  *simulate.Scheduler // the kube-scheduler whose verdicts count; nil: a stock one
+	NodeCost   scheduling.Price    // what a machine costs per hour beside its price
 	Registerer prometheus.Registerer
 }
 
@@ -132,7 +133,7 @@ func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture,
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
 		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
-		Scheduler: p.options.Scheduler,
+		Scheduler: p.options.Scheduler, NodeCost: p.options.NodeCost,
 	}
 	plan, err := scheduling.Solve(in)
 	if err != nil {

@@ -55,6 +55,24 @@ func TestAPodIsNotToldOfAMachineThatCouldNotBeWrittenDown(t *testing.T) {
 	}
 }
 
+func TestANodeCostMakesOneLargeMachineTheBetterBuy(t *testing.T) {
+	large := offering("2", "Large", scheduling.PerHour(0.11), true)
+	large.CPUMilli, large.MemoryMiB = 4000, 8192
+	offers := shop{offering("1", "Small", scheduling.PerHour(0.05), true), large}
+	for nodeCost, want := range map[scheduling.Price][]string{0: {"Small", "Small"}, scheduling.PerHour(0.02): {"Large"}} {
+		w := newWorld(t, offers, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("1500m")), waiting(build.MakePod("b").CPU("1500m")))
+		w.options.NodeCost = nodeCost
+		w.plan(t)
+		var got []string
+		for _, vn := range machinesOf(t, w) {
+			got = append(got, vn.Spec.Offerings[0].Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("for %s per machine (-want +got):\n%s", nodeCost, diff)
+		}
+	}
+}
+
 // TestNothingIsBoughtTwiceWhileTheWatchesAreBehind hides VPSieNodes from the Provisioner, as watches that lag do, also from one that has just
 // started and created none.
 func TestNothingIsBoughtTwiceWhileTheWatchesAreBehind(t *testing.T) {
