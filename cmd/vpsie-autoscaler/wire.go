@@ -169,7 +169,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 		SetupWithManager(manager.Manager) error
 	}{
 		yields,
-		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
+		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry, Scheduler: scheduler, NodeCost: nodeCost}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
 			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, Scheduler: scheduler, NodeCost: nodeCost,
 		}),
