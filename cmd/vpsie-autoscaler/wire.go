@@ -162,7 +162,7 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 	}
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
-		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler,
+		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler, NodeCost: nodeCost,
 	})
 
 	parts := []interface {
