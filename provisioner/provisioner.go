@@ -169,8 +169,8 @@ func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture,
 	if outage == nil { // that is told by the NodeGroup's conditions
 		p.tellGroups(groups, reasons)
 	}
-	if plan.Omitted > 0 {
-		log.FromContext(ctx).Info("left pods out that kube-scheduler's plugins refused in the end", "pods", plan.Omitted)
+	if plan.Refused > 0 {
+		log.FromContext(ctx).Info("planned placements that kube-scheduler's plugins refused", "placements", plan.Refused, "podsLeftOut", plan.Omitted)
 	}
 	if len(created) > 0 {
 		log.FromContext(ctx).Info("planned machines", "machines", len(created), "pods", len(picture.Pending),

@@ -203,14 +203,20 @@ func TestPlansLeaveTimeForOthers(t *testing.T) {
 	}
 }
 
-func TestPlansThatLeaveAPodOutAreCounted(t *testing.T) {
+func TestRefusedPlacementsAreCounted(t *testing.T) {
 	m := newMetrics(prometheus.NewRegistry())
-	m.planned(scheduling.Plan{Verified: true}, time.Second)
-	if got := testutil.ToFloat64(m.unverified); got != 0 {
-		t.Errorf("%v plans are counted, want none", got)
-	}
-	m.planned(scheduling.Plan{Verified: true, Omitted: 2}, time.Second)
-	if got := testutil.ToFloat64(m.unverified); got != 1 {
-		t.Errorf("%v plans are counted, want 1", got)
+	for _, step := range []struct {
+		plan           scheduling.Plan
+		plans, refused float64
+	}{
+		{scheduling.Plan{Verified: true}, 0, 0},
+		{scheduling.Plan{Verified: true, Refused: 3, Omitted: 1}, 1, 3},
+		{scheduling.Plan{Verified: true, Refused: 2}, 2, 5}, // each pod found another place
+		{scheduling.Plan{}, 3, 5},
+	} {
+		m.planned(step.plan, time.Second)
+		if plans, refused := testutil.ToFloat64(m.unverified), testutil.ToFloat64(m.refused); plans != step.plans || refused != step.refused {
+			t.Errorf("after %+v: %v plans and %v placements, want %v and %v", step.plan, plans, refused, step.plans, step.refused)
+		}
 	}
 }

@@ -14,31 +14,44 @@ import (
 // roundsOfRepair bounds how often a plan is mended that the plugins did not accept as a whole.
 const roundsOfRepair = 3
 
+// check is what the plugins said of a whole plan.
+type check struct {
+	refused  int // placements that they refused, in all rounds
+	omitted  int // pods that were given up over that
+	accepted int // placements that they accepted in the last round
+}
+
 // verify shows the whole plan to the plugins, with all its machines there, as kube-scheduler will find them. Pods that are refused are
-// planned again elsewhere, and in the end left out: omitted counts those. It leaves the picture as the plan wants it.
-func (p *planner) verify() (omitted int, err error) {
+// planned again elsewhere, and in the end left out. It leaves the picture as the plan wants it.
+func (p *planner) verify() (check, error) {
+	var seen check
 	for round := 0; ; round++ {
 		p.engine.Fork()
-		refused, err := p.show()
-		if err != nil || len(refused) == 0 {
-			return omitted, err
+		accepted, refused, err := p.show()
+		if err != nil {
+			return check{}, err
 		}
+		seen.accepted = accepted
+		if len(refused) == 0 {
+			return seen, nil
+		}
+		seen.refused += len(refused)
 		p.engine.Revert()
 		for _, s := range refused {
 			p.banned[ban{s.class, s.node}] = true
 		}
 		if err := p.evict(refused); err != nil {
-			return 0, err
+			return check{}, err
 		}
 		if round >= roundsOfRepair {
-			omitted += len(refused)
+			seen.omitted += len(refused)
 			continue
 		}
 		if err := p.plan(); err != nil {
-			return 0, err
+			return check{}, err
 		}
 		if err := p.shrinkAll(); err != nil { // machines that lost pods may be too large now
-			return 0, err
+			return check{}, err
 		}
 	}
 }
@@ -64,12 +77,12 @@ func (p *planner) evict(refused []settlement) error {
 }
 
 // show puts the plan into the picture and asks the plugins about each class on each node: would they place one of its pods there, if it were the
-// only one still missing? Of equal pods on one node the answer for one is the answer for all: together they were counted. That an order
-// exists in which each pod finds what it needs is what the book saw to.
-func (p *planner) show() (refused []settlement, err error) {
+// only one still missing? Of equal pods on one node the answer for one is the answer for all: together they were counted, and the one is what
+// is refused. That an order exists in which each pod finds what it needs is what the book saw to.
+func (p *planner) show() (accepted int, refused []settlement, err error) {
 	if !p.shadowed {
 		if err := p.materialise(); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 	}
 	byClass := make([][]settlement, len(p.classes))
@@ -78,25 +91,27 @@ func (p *planner) show() (refused []settlement, err error) {
 	}
 	for c, wanted := range byClass {
 		if p.classes[c].opaque || len(wanted) == 0 {
-			continue // the plugins were asked about each opaque pod when it was placed
+			accepted += len(wanted) // the plugins were asked about each opaque pod when it was placed
+			continue
 		}
 		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
-		asked := map[string]bool{}
+		fits := map[string]bool{} // by node that was asked about
 		for _, s := range wanted {
-			if asked[s.node] {
-				continue
+			if _, asked := fits[s.node]; !asked {
+				verdict, err := query.FitsInstead(s.pod, s.node)
+				if err != nil {
+					return 0, nil, err
+				}
+				if fits[s.node] = verdict.Fits; !verdict.Fits {
+					refused = append(refused, s)
+				}
 			}
-			asked[s.node] = true
-			verdict, err := query.FitsInstead(s.pod, s.node)
-			if err != nil {
-				return nil, err
-			}
-			if !verdict.Fits {
-				refused = append(refused, s)
+			if fits[s.node] {
+				accepted++
 			}
 		}
 	}
-	return refused, nil
+	return accepted, refused, nil
 }
 
 // materialise puts the machines and all placed pods into the picture.
