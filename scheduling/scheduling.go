@@ -63,7 +63,7 @@ type Plan struct {
 	Removed    []string    // nodes of Input.Optional that go, by name
 	Cost       Price       // of the launches and of the optional nodes that stay, per hour, with Input.NodeCost for each
 	LowerBound Price       // no set of machines, optional nodes included, that holds the launched and movable pods costs less per hour
-	Gap        float64     // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where nothing costs anything
+	Gap        float64     // Cost / LowerBound - 1: how much cheaper machines for these pods could be at the very most; 0 where nothing costs anything
 	// Verified says that the real plugins accepted each of these placements: in the last check, on a picture with all launches there; where
 	// pods have to be placed one by one (volumes, devices), when each was.
 	Verified bool
