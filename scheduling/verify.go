@@ -21,10 +21,13 @@ type check struct {
 	accepted int // placements that they accepted in the last round
 }
 
-// verify shows the whole plan to the plugins, with all its machines there, as kube-scheduler will find them. Pods that are refused are
-// planned again elsewhere, and in the end left out. It leaves the picture as the plan wants it.
+// verify shows the whole plan to the plugins, as kube-scheduler will find it. Pods that are refused are planned again elsewhere, and in the end
+// left out. It leaves the picture as the plan wants it, with all its machines there.
 func (p *planner) verify() (check, error) {
 	var seen check
+	if err := p.fasten(); err != nil {
+		return check{}, err
+	}
 	for round := 0; ; round++ {
 		p.engine.Fork()
 		accepted, refused, err := p.show()
@@ -56,8 +59,11 @@ func (p *planner) verify() (check, error) {
 	}
 }
 
-// evict takes pods out of the plan that the plugins refused.
+// evict takes pods out of the plan, which are left then.
 func (p *planner) evict(refused []settlement) error {
+	if len(refused) == 0 {
+		return nil
+	}
 	for _, s := range refused {
 		seat, _ := p.book.Seat(s.node)
 		if err := p.erase(s.class, seat, []*corev1.Pod{s.pod}); err != nil {
@@ -76,17 +82,49 @@ func (p *planner) evict(refused []settlement) error {
 	return p.dropIdle()
 }
 
-// show puts the plan into the picture and asks the plugins about each class on each node: would they place one of its pods there, if it were the
-// only one still missing? Of equal pods on one node the answer for one is the answer for all: together they were counted, and the one is what
-// is refused. That an order exists in which each pod finds what it needs is what the book saw to.
+// show puts the plan into the picture and asks the plugins about it. What kube-scheduler places before the machines come is shown to them
+// without machines where these would make it impossible.
 func (p *planner) show() (accepted int, refused []settlement, err error) {
+	before, after := p.stages()
+	if len(before) > 0 {
+		p.engine.Fork()
+		if err := p.materialiseFirst(); err != nil {
+			return 0, nil, err
+		}
+		if accepted, refused, err = p.ask(before); err != nil {
+			return 0, nil, err
+		}
+		p.engine.Revert()
+	}
 	if !p.shadowed {
 		if err := p.materialise(); err != nil {
 			return 0, nil, err
 		}
 	}
-	byClass := make([][]settlement, len(p.classes))
+	alsoAccepted, alsoRefused, err := p.ask(after)
+	return accepted + alsoAccepted, append(refused, alsoRefused...), err
+}
+
+// stages parts the placements: those that come first and do not stand once the machines are there, and all others.
+func (p *planner) stages() (before, after []settlement) {
 	for _, s := range p.placements() {
+		if s.first && p.mayFall(s.class) {
+			if seat, _ := p.book.Seat(s.node); !p.stands(s.class, seat) {
+				before = append(before, s)
+				continue
+			}
+		}
+		after = append(after, s)
+	}
+	return before, after
+}
+
+// ask asks the plugins about each class on each node: would they place one of its pods there, if it were the only one still missing? Of equal
+// pods on one node the answer for one is the answer for all: together they were counted, and the one is what is refused. That an order exists
+// in which each pod finds what it needs is what the book saw to.
+func (p *planner) ask(placements []settlement) (accepted int, refused []settlement, err error) {
+	byClass := make([][]settlement, len(p.classes))
+	for _, s := range placements {
 		byClass[s.class] = append(byClass[s.class], s)
 	}
 	for c, wanted := range byClass {
@@ -114,6 +152,32 @@ func (p *planner) show() (accepted int, refused []settlement, err error) {
 	return accepted, refused, nil
 }
 
+// materialiseFirst puts into the picture what is there before the machines come.
+func (p *planner) materialiseFirst() error {
+	snap := p.engine.Snapshot()
+	for _, m := range p.machines {
+		if !p.shadowed {
+			break
+		}
+		if err := p.clear(m.name); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.settled {
+		switch {
+		case s.first && !p.shadowed:
+			if err := snap.AddPod(s.pod, s.node); err != nil {
+				return err
+			}
+		case !s.first && p.shadowed:
+			if err := snap.RemovePod(s.pod); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // materialise puts the machines and all placed pods into the picture.
 func (p *planner) materialise() error {
 	for _, m := range p.machines {
@@ -134,7 +198,7 @@ func (p *planner) placements() []settlement {
 	all := slices.Clone(p.settled)
 	for _, m := range p.machines {
 		for _, pod := range m.pods {
-			all = append(all, settlement{pod, m.name})
+			all = append(all, settlement{member: pod, node: m.name})
 		}
 	}
 	return all
