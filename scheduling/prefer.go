@@ -141,7 +141,7 @@ func (w *preferences) opens(c int, from, to place) bool {
 }
 
 // tied says whether others rely on where the pods of a class are, or it on others.
-func (w *preferences) tied(c int) bool { return w.classes[c].relational || w.book.Minded(c) }
+func (p *planner) tied(c int) bool { return p.classes[c].relational || p.book.Minded(c) }
 
 // steady says whether a pod of the class may go from one place to another without anybody losing what it relies on.
 func (w *preferences) steady(c int, from, to place) bool {

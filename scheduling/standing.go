@@ -30,6 +30,16 @@ func (p *planner) mayFall(c int) bool { return !p.classes[c].opaque && p.book.Ma
 // ordered earlier, and what machines change does not concern the pod. Where pods move, machines come before they leave their nodes.
 func (p *planner) comesFirst() bool { return len(p.machines) == 0 && !p.moving }
 
+// allStand says whether every pod stands where it is, also those that are not there for good.
+func (p *planner) allStand() bool {
+	for c, class := range p.classes {
+		if !class.opaque && p.book.Related(c) && len(p.loose(c)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // fasten plans again for pods that the search for a cheaper plan, or one that is liked better, has made impossible where they were. In the end
 // they are left out.
 func (p *planner) fasten() error {

@@ -5,6 +5,8 @@ package scheduling_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
@@ -22,7 +25,7 @@ import (
 // TestWhatComesLaterDoesNotMakeAPlacementImpossible has what is placed or opened later change what a spread or an affinity admits. That no
 // placement is refused in the last check, solve asserts; that there is an order in which all are possible, the course.
 func TestWhatComesLaterDoesNotMakeAPlacementImpossible(t *testing.T) {
-	small := build.MakeOffering("Small", 4, 16, 20)
+	small, large := build.MakeOffering("Small", 4, 16, 20), build.MakeOffering("Large", 8, 32, 24)
 	replicas := func(app string, n int, cpu string, change func(*build.Pod)) (pods []*build.Pod) {
 		for i := range n {
 			pod := build.MakePod(fmt.Sprintf("%s-%d", app, i)).Label("app", app).CPU(cpu)
@@ -85,6 +88,19 @@ func TestWhatComesLaterDoesNotMakeAPlacementImpossible(t *testing.T) {
 			},
 			want: map[string]int{"first on b": 1, "web on b": 1},
 		},
+		"a machine does not shrink to a type that its pods keep off": {
+			offerings: []*build.Offering{small, large},
+			pods:      [][]*build.Pod{replicas("web", 2, "1", func(p *build.Pod) { p.Apart(corev1.LabelInstanceTypeStable, "web") })},
+			want:      map[string]int{"web on Small": 1, "web on Large": 1},
+		},
+		"nor away from the type that its pods are to share": {
+			offerings: []*build.Offering{small, large},
+			pods: [][]*build.Pod{
+				replicas("first", 1, "5", func(p *build.Pod) { p.Label("app", "web") }),
+				replicas("web", 3, "1900m", func(p *build.Pod) { p.Near(corev1.LabelInstanceTypeStable, "web") }),
+			},
+			want: map[string]int{"first on Large": 1, "web on Large": 3},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := trial.Trial{Groups: []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}}}
@@ -128,5 +144,52 @@ func TestWhatComesLaterDoesNotMakeAPlacementImpossible(t *testing.T) {
 				t.Errorf("(-want +got):\n%s\n%s", diff, asJSON(t, plan))
 			}
 		})
+	}
+}
+
+// TestPlansOverAnyTopologyAreAccepted has relations between pods reach over whatever machines differ in, and count pods that do not have them.
+func TestPlansOverAnyTopologyAreAccepted(t *testing.T) {
+	for seed := range uint64(scenarios) {
+		s := trial.Plain(seed)
+		if seed%3 == 0 {
+			s.AddPolicies(seed)
+			for i := range s.Groups { // the course knows of no share
+				s.Groups[i].NodeGroup.Spec.MaxWorkloadShare = nil
+			}
+		}
+		overAnyTopology(s, seed)
+		plan := solve(t, scenario{objects: s.Objects, pods: s.Pods, groups: s.Groups, offerings: s.Offerings}.input(t))
+		if _, err := s.CourseOf(plan); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+func overAnyTopology(s *trial.Trial, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 171))
+	keys, counted := map[string]string{}, map[string]metav1.LabelSelector{}
+	for i, pod := range s.Pods {
+		app := pod.Labels["app"]
+		if keys[app] == "" {
+			keys[app] = []string{corev1.LabelInstanceTypeStable, v1alpha1.CategoryLabel, corev1.LabelTopologyZone, corev1.LabelHostname}[r.IntN(4)]
+			counted[app] = []metav1.LabelSelector{{}, {MatchLabels: map[string]string{"app": "app-0"}}, {MatchLabels: map[string]string{"app": app}}}[r.IntN(3)]
+		}
+		changed := pod.DeepCopy()
+		for j := range changed.Spec.TopologySpreadConstraints {
+			constraint := &changed.Spec.TopologySpreadConstraints[j]
+			constraint.TopologyKey, constraint.LabelSelector = keys[app], new(counted[app])
+		}
+		if affinity := changed.Spec.Affinity; affinity != nil && affinity.PodAffinity != nil {
+			for j := range affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+				affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution[j].TopologyKey = keys[app]
+			}
+		}
+		if affinity := changed.Spec.Affinity; affinity != nil && affinity.PodAntiAffinity != nil {
+			for j := range affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+				affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[j].TopologyKey = keys[app]
+			}
+		}
+		at := slices.IndexFunc(s.Objects.Pods, func(other *corev1.Pod) bool { return other.Name == pod.Name })
+		s.Objects.Pods[at], s.Pods[i] = changed, changed
 	}
 }
