@@ -20,7 +20,7 @@ func (m *model) floor(counts []int) (Price, error) {
 	m.limit(nodes, counts)
 	coarsen(lo.Map(nodes, func(_ present, i int) *pack.Machine { return &nodes[i].machine }))
 	kinds := m.alike(nodes, counts)
-	most := m.mostEach(counts, lo.SumBy(kinds, func(kind present) int { return kind.machine.Most }))
+	most := m.mostEach(counts, nil) // pods may be on the nodes that are there before any machine comes
 	bound := m.boundOf(counts, most, kinds)
 	fills, err := m.fills(kinds, counts, most)
 	if err != nil {

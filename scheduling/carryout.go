@@ -142,6 +142,7 @@ func (j *joint) carryOut(c choice) (*arrangement, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.refused += plan.Refused
 	j.rename(&plan, j.removed(c))
 	a.left = len(plan.Rejections)
 	plan.Rejections = append(plan.Rejections, stranded...)

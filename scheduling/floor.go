@@ -76,7 +76,9 @@ func (p *planner) launchBound() Price {
 }
 
 // bound is a price that no set of allowed machines undercuts which holds that many pods of each class.
-func (p *planner) bound(counts []int) Price { return p.boundOf(counts, p.mostEach(counts, 0), nil) }
+func (p *planner) bound(counts []int) Price {
+	return p.boundOf(counts, p.mostEach(counts, p.alone(counts)), nil)
+}
 
 // boundOf is the same where one machine holds so many of each class at most, and beside kinds of nodes that are there.
 func (p *planner) boundOf(counts, most []int, nodes []present) Price {
@@ -153,21 +155,21 @@ func (p *planner) alone(counts []int) []lone {
 	return all
 }
 
-// mostEach is evenly of each class, beside so many nodes that are there.
-func (p *planner) mostEach(counts []int, nodes int) []int {
-	most, alone := make([]int, len(p.classes)), p.alone(counts)
+// mostEach is evenly of each class.
+func (p *planner) mostEach(counts []int, alone []lone) []int {
+	most := make([]int, len(p.classes))
 	for c := range p.classes {
 		if counts[c] > 0 {
-			most[c] = p.evenly(c, counts, alone, nodes)
+			most[c] = p.evenly(c, counts, alone)
 		}
 	}
 	return most
 }
 
 // evenly is perMachine, less where a class is spread over hosts: where D of them count at least and N pods at most, of which the fullest host has
-// f, the emptiest other host has (N-f)/(D-1) at most, and f is the skew more at most: so f <= skew + (N-skew)/D. Of the machines that some classes need for themselves as many may be among the nodes
-// that are there as there are of those, which count already if they do.
-func (p *planner) evenly(c int, counts []int, alone []lone, nodes int) int {
+// f, the emptiest other host has (N-f)/(D-1) at most, and f is
+// the skew more at most: so f <= skew + (N-skew)/D. What is alone adds new machines to D.
+func (p *planner) evenly(c int, counts []int, alone []lone) int {
 	most := p.perMachine(c)
 	for _, constraint := range p.book.Spreads(c) {
 		if constraint.Key != corev1.LabelHostname || !constraint.Self {
@@ -190,7 +192,7 @@ func (p *planner) evenly(c int, counts []int, alone []lone, nodes int) int {
 		}
 		for _, l := range alone {
 			if p.includes(constraint, l.classes) {
-				hosts += max(l.machines-nodes, 0)
+				hosts += l.machines
 				break
 			}
 		}

@@ -146,8 +146,8 @@ func TestAStoppedSearchStillHasABoundWorthShowing(t *testing.T) {
 	full := solve(t, in)
 	in.Stop = func() bool { return true }
 	stopped := solve(t, in)
-	if len(stopped.Rejections) > 0 || !stopped.Verified {
-		t.Errorf("%d pods are refused, verified %v; want a whole plan", len(stopped.Rejections), stopped.Verified)
+	if len(stopped.Rejections) > 0 {
+		t.Errorf("%d pods are refused; want a whole plan", len(stopped.Rejections))
 	}
 	if stopped.LowerBound > min(full.Cost, stopped.Cost) || float64(stopped.LowerBound) < 0.99*float64(full.LowerBound) {
 		t.Errorf("the bound is %s, want it near that of a whole search, %s, and not above the costs %s and %s",

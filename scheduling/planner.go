@@ -59,7 +59,8 @@ type member struct {
 
 type settlement struct {
 	member
-	node string
+	node  string
+	first bool // kube-scheduler gets to it before any machine comes
 }
 
 type pairing struct{ class, candidate int }
@@ -133,9 +134,26 @@ func (p *planner) reset() {
 
 // plan places what can be placed: on the nodes that are there, then on new machines, until nothing moves any more.
 func (p *planner) plan() error {
+	for round := 0; ; round++ {
+		if err := p.place(); err != nil {
+			return err
+		}
+		if loosened, err := p.loosen(); err != nil || !loosened || round >= roundsOfStanding {
+			return err
+		}
+	}
+}
+
+// place is plan for once: it does not look back at what others have made impossible where it was.
+func (p *planner) place() error {
 	for {
 		if err := p.settle(); err != nil {
 			return err
+		}
+		if len(p.machines) == 0 { // it is now that those must stand whom kube-scheduler places before machines come
+			if _, err := p.loosen(); err != nil {
+				return err
+			}
 		}
 		bought, err := p.buy()
 		if err != nil {
@@ -237,7 +255,7 @@ func (p *planner) join(c int, pods []*corev1.Pod, m *machine, node string) {
 		if m != nil {
 			m.pods = append(m.pods, member{c, pod})
 		} else {
-			p.settled = append(p.settled, settlement{member{c, pod}, node})
+			p.settled = append(p.settled, settlement{member{c, pod}, node, p.comesFirst()})
 		}
 	}
 }

@@ -66,9 +66,13 @@ type Plan struct {
 	// that are there and where movable pods go.
 	LowerBound Price
 	Gap        float64 // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where the bound is
-	Verified   bool    // the real plugins accepted every placement on a fresh picture, with all launches there
-	// Omitted counts pods that were planned for and that this last check refused for good. They are among the Rejections. A number
-	// other than 0 is worth an alert: planning and checking ask the same plugins.
+	// Verified says that the real plugins accepted each of these placements: in the last check, on a picture with all launches there; where
+	// pods have to be placed one by one (volumes, devices), when each was.
+	Verified bool
+	// Refused counts the placements that planning had counted on and that the last check refused, also of pods that then found another
+	// place. A number other than 0 is worth an alert: planning counts what the plugins would say.
+	Refused int
+	// Omitted counts the pods that were refused so often that they were given up. They are among the Rejections.
 	Omitted int
 }
 
@@ -178,11 +182,11 @@ func (p *planner) finish() (Plan, error) {
 	if err := p.prefer(); err != nil {
 		return Plan{}, err
 	}
-	omitted, err := p.verify()
+	seen, err := p.verify()
 	if err != nil {
 		return Plan{}, err
 	}
-	return p.result(omitted)
+	return p.result(seen)
 }
 
 // priorities are the priorities of the classes, greatest first.
@@ -216,12 +220,12 @@ func (p *planner) favoursTheUnimportant() bool {
 
 // settledPlan is the plan for pods that all are running or cannot be planned for.
 func (p *problem) settledPlan() Plan {
-	plan := Plan{Placements: p.running, Rejections: p.rejected, Verified: true}
+	plan := Plan{Placements: p.running, Rejections: p.rejected, Verified: true} // nothing was placed that could be refused
 	plan.sort()
 	return plan
 }
 
-func (p *planner) result(omitted int) (Plan, error) {
+func (p *planner) result(seen check) (Plan, error) {
 	launches, names := p.launches()
 	rejections, err := p.rejections()
 	if err != nil {
@@ -229,7 +233,7 @@ func (p *planner) result(omitted int) (Plan, error) {
 	}
 	plan := Plan{
 		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
-		Verified: true, Omitted: omitted,
+		Verified: seen.accepted == len(p.placements()), Refused: seen.refused, Omitted: seen.omitted,
 	}
 	for _, s := range p.settled {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
