@@ -160,7 +160,7 @@ bench: ## Run the benchmarks and sum them up. COUNT=6 BENCH=regexp REF=main (com
 	@hack/bench.sh
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (20s), then ask kube-scheduler about ORACLE_SCENARIOS (10000) random plans, from seed ORACLE_FIRST on.
+fuzz: ## Run each fuzz target for FUZZTIME (20s), compare LEDGER_SEEDS (2000) random clusters with the plugins, then ask kube-scheduler about ORACLE_SCENARIOS (10000) random plans, from seed ORACLE_FIRST on.
 	@hack/fuzz.sh
 
 # The race detector is the one thing here that needs a C compiler; without it go's own message is about cgo.

@@ -32,6 +32,7 @@ type Input struct {
 	Quiet   map[types.UID]time.Time // by UID of the VPSieNode: since when its workload has been the same
 	// Scheduler is the kube-scheduler whose verdicts count, and whose waiting pods do; nil: a stock one.
 	Scheduler *simulate.Scheduler
+	NodeCost  scheduling.Price // what a machine costs per hour beside its price
 }
 
 // Outcome is what was decided. Every VPSieNode of the picture is in exactly one of the two.
@@ -228,7 +229,7 @@ func (p *pass) disruption(reason v1alpha1.DisruptionReason, next proposal) *v1al
 			Finalizers: []string{Finalizer},
 		},
 		Spec: v1alpha1.DisruptionSpec{
-			Reason: reason, NodeGroup: group.Name, Launch: next.launch, SavingsPerHour: savings(next).Decimal(), Approved: v1alpha1.ApprovedYes,
+			Reason: reason, NodeGroup: group.Name, Launch: next.launch, SavingsPerHour: p.savings(next).Decimal(), Approved: v1alpha1.ApprovedYes,
 		},
 	}
 	if group.Spec.Disruption.Approval == v1alpha1.ApprovalRequired {
@@ -274,8 +275,9 @@ func price(m state.Machine) scheduling.Price {
 	return result
 }
 
-func savings(next proposal) scheduling.Price {
-	var sum scheduling.Price
+// savings is the cost of what goes less that of what comes, both counted as in plans: with the node cost of each machine.
+func (p *pass) savings(next proposal) scheduling.Price {
+	sum := p.NodeCost * scheduling.Price(len(next.remove)-len(next.launch))
 	for _, m := range next.remove {
 		sum += price(m)
 	}

@@ -179,8 +179,20 @@ func TestSavingsCountWhatComesInstead(t *testing.T) {
 	next := proposal{remove: in.Picture.Machines, launch: []v1alpha1.Replacement{
 		{Name: "r", Spec: v1alpha1.VPSieNodeSpec{Offerings: []v1alpha1.OfferingChoice{{PricePerHour: "0.0600"}, {PricePerHour: "0.0100"}}}},
 	}}
-	if got, want := savings(next), scheduling.PerHour(0.02); got != want {
-		t.Errorf("savings %s, want %s", got, want)
+	for nodeCost, want := range map[float64]float64{0: 0.02, 0.005: 0.025} { // two machines go, one comes
+		in.NodeCost = scheduling.PerHour(nodeCost)
+		if got, want := (&pass{Input: in}).savings(next), scheduling.PerHour(want); got != want {
+			t.Errorf("savings %s, want %s", got, want)
+		}
+	}
+}
+
+func TestTheNodeCostOfAMachineThatGoesIsSaved(t *testing.T) {
+	in := newCluster(t, group("pool"), machine("a", costs("0.0500"))).input()
+	in.NodeCost = scheduling.PerHour(0.005)
+	spec := decide(t, in).Decisions[0].Spec
+	if spec.SavingsPerHour != "0.0550" || spec.Remove[0].PricePerHour != "0.0500" {
+		t.Errorf("it saves %s at a price of %s, want 0.0550 at 0.0500", spec.SavingsPerHour, spec.Remove[0].PricePerHour)
 	}
 }
 

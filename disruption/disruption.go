@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
@@ -52,6 +53,7 @@ type Options struct {
 	Interval   time.Duration // between two looks at all machines; 10s
 	// Scheduler is the kube-scheduler whose verdicts count, and whose waiting pods keep machines; nil: a stock one.
 	Scheduler *simulate.Scheduler
+	NodeCost  scheduling.Price // what a machine costs per hour beside its price, and saves when it goes
 }
 
 // Reconciler looks at all machines again and again.
@@ -63,6 +65,7 @@ type Reconciler struct {
 	recorder  events.EventRecorder
 	interval  time.Duration
 	scheduler *simulate.Scheduler
+	nodeCost  scheduling.Price
 	metrics   *metrics
 	quiet     *quiet
 	said      map[string]Kept   // by VPSieNode: what was logged last
@@ -83,7 +86,7 @@ func New(kube client.Client, reader client.Reader, cluster *state.Cluster, o Opt
 	}
 	return &Reconciler{
 		kube: kube, reader: reader, cluster: cluster, clock: o.Clock, recorder: o.Recorder, interval: o.Interval, scheduler: o.Scheduler,
-		metrics: newMetrics(o.Registerer), quiet: newQuiet(), said: map[string]Kept{},
+		nodeCost: o.NodeCost, metrics: newMetrics(o.Registerer), quiet: newQuiet(), said: map[string]Kept{},
 	}
 }
 
@@ -129,7 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 }
 
 func (r *Reconciler) input(picture *state.Picture, now time.Time) Input {
-	return Input{Now: now, Picture: picture, Quiet: r.quiet.Since(), Scheduler: r.scheduler}
+	return Input{Now: now, Picture: picture, Quiet: r.quiet.Since(), Scheduler: r.scheduler, NodeCost: r.nodeCost}
 }
 
 // write creates the Disruption. One that exists was decided in a pass whose result the watches did not show yet.

@@ -19,7 +19,7 @@ import (
 )
 
 // whatIf answers where waiting pods and headroom would go if machines were not there. Nothing can be bought in its plans: a pod
-// that finds no place on what is there would have to be bought for.
+// that finds no place on what is there would have to be bought for. So no cost plays a part in them.
 type whatIf struct {
 	snapshot  *snapshot.Snapshot // without the machines that are leaving
 	pods      []*corev1.Pod      // without a place now: pending and headroom

@@ -45,11 +45,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}),
 		unverified: factory.NewCounter(prometheus.CounterOpts{
 			Name: "vpsie_autoscaler_provisioner_unverified_plans_total",
-			Help: "Plans of which kube-scheduler's plugins refused a placement at the end; must stay 0.",
+			Help: "Plans of which kube-scheduler's plugins refused a placement in the last check; must stay 0.",
 		}),
 		refused: factory.NewCounter(prometheus.CounterOpts{
 			Name: "vpsie_autoscaler_provisioner_refused_placements_total",
-			Help: "Pods that a plan had a place for and that kube-scheduler's plugins refused there in the last check; must stay 0.",
+			Help: "Placements that a plan counted on and that kube-scheduler's plugins refused in the last check, also of pods that found another place; must stay 0.",
 		}),
 		gap: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_provisioner_plan_gap_ratio",
@@ -67,10 +67,10 @@ func (m *metrics) launched(reason v1alpha1.CreationReason) {
 func (m *metrics) planned(plan scheduling.Plan, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.rejected.Set(float64(len(plan.Rejections)))
-	if !plan.Verified || plan.Omitted > 0 {
+	if !plan.Verified || plan.Refused > 0 {
 		m.unverified.Inc()
 	}
-	m.refused.Add(float64(plan.Omitted))
+	m.refused.Add(float64(plan.Refused))
 	if plan.LowerBound > 0 {
 		m.gap.Set(plan.Cost.Float()/plan.LowerBound.Float() - 1)
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	BatchMax   time.Duration       // or when its first pod has waited that long; 10s
 	Resync     time.Duration       // the plan is made again at least that often while pods wait; 10s
 	Scheduler  *simulate.Scheduler // the kube-scheduler whose verdicts count; nil: a stock one
+	NodeCost   scheduling.Price    // what a machine costs per hour beside its price
 	Registerer prometheus.Registerer
 }
 
@@ -132,7 +133,7 @@ func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture,
 	started := p.options.Clock.Now()
 	in := scheduling.Input{
 		Cluster: picture.Snapshot, Pods: podsToPlace(picture, groups), Groups: groups, Offerings: offerings, Promised: picture.Promised(),
-		Scheduler: p.options.Scheduler,
+		Scheduler: p.options.Scheduler, NodeCost: p.options.NodeCost,
 	}
 	plan, err := scheduling.Solve(in)
 	if err != nil {
@@ -168,8 +169,8 @@ func (p *Provisioner) provisionFrom(ctx context.Context, picture *state.Picture,
 	if outage == nil { // that is told by the NodeGroup's conditions
 		p.tellGroups(groups, reasons)
 	}
-	if plan.Omitted > 0 {
-		log.FromContext(ctx).Info("left pods out that kube-scheduler's plugins refused in the end", "pods", plan.Omitted)
+	if plan.Refused > 0 {
+		log.FromContext(ctx).Info("planned placements that kube-scheduler's plugins refused", "placements", plan.Refused, "podsLeftOut", plan.Omitted)
 	}
 	if len(created) > 0 {
 		log.FromContext(ctx).Info("planned machines", "machines", len(created), "pods", len(picture.Pending),

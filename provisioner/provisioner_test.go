@@ -55,6 +55,24 @@ func TestAPodIsNotToldOfAMachineThatCouldNotBeWrittenDown(t *testing.T) {
 	}
 }
 
+func TestANodeCostMakesOneLargeMachineTheBetterBuy(t *testing.T) {
+	large := offering("2", "Large", scheduling.PerHour(0.11), true)
+	large.CPUMilli, large.MemoryMiB = 4000, 8192
+	offers := shop{offering("1", "Small", scheduling.PerHour(0.05), true), large}
+	for nodeCost, want := range map[scheduling.Price][]string{0: {"Small", "Small"}, scheduling.PerHour(0.02): {"Large"}} {
+		w := newWorld(t, offers, build.MakeNodeGroup("general").Obj(), waiting(build.MakePod("a").CPU("1500m")), waiting(build.MakePod("b").CPU("1500m")))
+		w.options.NodeCost = nodeCost
+		w.plan(t)
+		var got []string
+		for _, vn := range machinesOf(t, w) {
+			got = append(got, vn.Spec.Offerings[0].Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("for %s per machine (-want +got):\n%s", nodeCost, diff)
+		}
+	}
+}
+
 // TestNothingIsBoughtTwiceWhileTheWatchesAreBehind hides VPSieNodes from the Provisioner, as watches that lag do, also from one that has just
 // started and created none.
 func TestNothingIsBoughtTwiceWhileTheWatchesAreBehind(t *testing.T) {
@@ -185,14 +203,20 @@ func TestPlansLeaveTimeForOthers(t *testing.T) {
 	}
 }
 
-func TestPlansThatLeaveAPodOutAreCounted(t *testing.T) {
+func TestRefusedPlacementsAreCounted(t *testing.T) {
 	m := newMetrics(prometheus.NewRegistry())
-	m.planned(scheduling.Plan{Verified: true}, time.Second)
-	if got := testutil.ToFloat64(m.unverified); got != 0 {
-		t.Errorf("%v plans are counted, want none", got)
-	}
-	m.planned(scheduling.Plan{Verified: true, Omitted: 2}, time.Second)
-	if got := testutil.ToFloat64(m.unverified); got != 1 {
-		t.Errorf("%v plans are counted, want 1", got)
+	for _, step := range []struct {
+		plan           scheduling.Plan
+		plans, refused float64
+	}{
+		{scheduling.Plan{Verified: true}, 0, 0},
+		{scheduling.Plan{Verified: true, Refused: 3, Omitted: 1}, 1, 3},
+		{scheduling.Plan{Verified: true, Refused: 2}, 2, 5}, // each pod found another place
+		{scheduling.Plan{}, 3, 5},
+	} {
+		m.planned(step.plan, time.Second)
+		if plans, refused := testutil.ToFloat64(m.unverified), testutil.ToFloat64(m.refused); plans != step.plans || refused != step.refused {
+			t.Errorf("after %+v: %v plans and %v placements, want %v and %v", step.plan, plans, refused, step.plans, step.refused)
+		}
 	}
 }

@@ -5,11 +5,14 @@ package scheduling
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
 )
@@ -33,6 +36,7 @@ func (j *joint) advise(scope []bool) (choice, error) {
 	}
 	in := j.Input
 	in.Pods, _ = j.waiting(movers, j.removed(choice{out: scope}))
+	in.Promised = j.promisedOutside(scope)
 	problem, err := newProblem(in)
 	if err != nil {
 		return choice{}, err
@@ -51,12 +55,26 @@ func (j *joint) advise(scope []bool) (choice, error) {
 		if err := p.assess(p.desert, p.book); err != nil {
 			return err
 		}
+		if err := p.keepPromises(); err != nil {
+			return err
+		}
 		m := newModel(j, p, scope)
 		j.learn(m, scope)
 		advice = m.advice(m.solve())
 		return nil
 	})
 	return advice, err
+}
+
+// promisedOutside are the promises of nodes that the advice does not decide about.
+func (j *joint) promisedOutside(scope []bool) map[types.NamespacedName]string {
+	promised := maps.Clone(j.Promised)
+	for n, node := range j.nodes {
+		if scope[n] {
+			maps.DeleteFunc(promised, func(_ types.NamespacedName, on string) bool { return on == node.Name })
+		}
+	}
+	return promised
 }
 
 // model is the pods of some optional nodes and those that wait, in numbers, with the machines that could hold them: the candidates, then
@@ -77,16 +95,18 @@ type present struct {
 	node    int                   // of joint.nodes where it is in the scope and may go, else -1
 	own     int                   // of joint.nodes where it is in the scope, else -1
 	has     map[int][]*corev1.Pod // by class: the pods that may move
+	group   *v1alpha1.NodeGroup   // nil: none of the input's
 	machine pack.Machine
 	ever    []bool // by class: whether it may hold any, whatever else moves
+	most    []int  // by class: how many of them it takes, its room aside; nil where nobody asked
 	allowed []bool // by class: the same, as things are planned
 	ignored bool   // there are enough others with more room
 }
 
 func newModel(j *joint, p *planner, scope []bool) *model {
 	m := &model{planner: p, joint: j, scope: scope, classOf: map[types.NamespacedName]int{}, zones: p.zones()}
-	for c, class := range p.classes {
-		for _, pod := range class.pods {
+	for c := range p.classes {
+		for _, pod := range p.left[c] {
 			m.classOf[nameOf(pod)] = c
 		}
 	}
@@ -174,6 +194,9 @@ func (m *model) present(seat int, opaque map[pairing]bool) present {
 	node := m.book.Node(seat)
 	p := present{seat: seat, node: -1, own: -1, has: map[int][]*corev1.Pod{}}
 	domain, _ := slices.BinarySearch(m.zones, node.Labels[corev1.LabelTopologyZone])
+	if pool := slices.IndexFunc(m.pools, func(pool *pool) bool { return pool.name() == node.Labels[v1alpha1.NodeGroupLabel] }); pool >= 0 {
+		p.group = m.pools[pool].group
+	}
 	p.machine = pack.Machine{Pool: -1, Domain: domain, Most: 1}
 	for _, free := range m.book.Free(seat) {
 		p.machine.Room = append(p.machine.Room, max(free, 0))
@@ -183,7 +206,7 @@ func (m *model) present(seat int, opaque map[pairing]bool) present {
 		p.own = at
 		m.own(&p, m.joint.nodes[at])
 	}
-	outlook := m.book.Outlook(node, &ledger.Template{})
+	outlook := sync.OnceValue(func() ledger.Outlook { return m.book.Outlook(node, &ledger.Template{}) })
 	p.ever, p.allowed = make([]bool, len(m.classes)), make([]bool, len(m.classes))
 	for c, class := range m.classes {
 		if len(p.has[c]) > 0 { // it is there, so it may stay, whatever a scheduler would say now
@@ -222,16 +245,16 @@ func (m *model) own(p *present, node *optional) {
 }
 
 // agrees says whether pods that stay in any case admit the class to a node. Spreads are for packing to see to.
-func (m *model) agrees(c, seat int, outlook ledger.Outlook) bool {
+func (m *model) agrees(c, seat int, outlook func() ledger.Outlook) bool {
 	if !m.book.Related(c) || m.book.Admits(c, seat) {
 		return true
 	}
-	if m.book.Barred(c, outlook) || !m.classes[c].relational {
+	if m.book.Barred(c, outlook()) || !m.classes[c].relational {
 		return false
 	}
 	near := m.book.Near(c)
 	awaits := slices.ContainsFunc(near, func(term ledger.Constraint) bool { return len(term.Members) > 0 })
-	return len(near) == 0 || awaits || !m.book.Lonely(c, outlook)
+	return len(near) == 0 || awaits || !m.book.Lonely(c, outlook())
 }
 
 // solve packs. How even a spread over hosts has to be depends on how many hosts there will be, so that is counted first.
@@ -254,7 +277,7 @@ func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
 		outlooks[i] = m.book.Outlook(c.node, c.template)
 	}
 	packing = m.problemOf(func(c int) pack.Class {
-		class, count := m.classes[c], len(m.classes[c].pods)
+		class, count := m.classes[c], len(m.left[c])
 		allowed := slices.Clone(m.allowedNow(c, count, outlooks))
 		for i := range m.nodes {
 			allowed = append(allowed, m.nodes[i].allowed[c] && !m.nodes[i].ignored)

@@ -138,10 +138,11 @@ func (j *joint) carryOut(c choice) (*arrangement, error) {
 		in.Promised = map[types.NamespacedName]string{}
 	}
 	maps.Copy(in.Promised, c.to)
-	plan, err := withGangs(in, solve)
+	plan, err := withGangs(in, func(in Input) (Plan, error) { return solveBy(in, (*planner).finish) })
 	if err != nil {
 		return nil, err
 	}
+	j.refused += plan.Refused
 	j.rename(&plan, j.removed(c))
 	a.left = len(plan.Rejections)
 	plan.Rejections = append(plan.Rejections, stranded...)

@@ -77,22 +77,32 @@ func (p *planner) launchBound() Price {
 
 // bound is a price that no set of allowed machines undercuts which holds that many pods of each class.
 func (p *planner) bound(counts []int) Price {
+	return p.boundOf(counts, p.mostEach(counts, p.alone(counts)), nil)
+}
+
+// boundOf is the same where one machine holds so many of each class at most, and beside kinds of nodes that are there.
+func (p *planner) boundOf(counts, most []int, nodes []present) Price {
 	if !slices.ContainsFunc(counts, func(n int) bool { return n > 0 }) {
 		return 0
 	}
 	packing := pack.Problem{Machines: p.kinds(p.zones())}
+	for i := range nodes {
+		packing.Machines = append(packing.Machines, nodes[i].machine)
+	}
 	places := map[int]int{}
-	alone := p.alone(counts)
 	for c, class := range p.classes {
-		if counts[c] > 0 {
-			places[c] = len(packing.Classes)
-			packing.Classes = append(packing.Classes, pack.Class{
-				Requests: class.vector, Count: counts[c], PerMachine: p.evenly(c, counts, alone), Allowed: class.admitted(),
-			})
+		if counts[c] == 0 {
+			continue
 		}
+		places[c] = len(packing.Classes)
+		allowed := slices.Clip(class.admitted())
+		for i := range nodes {
+			allowed = append(allowed, nodes[i].ever[c])
+		}
+		packing.Classes = append(packing.Classes, pack.Class{Requests: class.vector, Count: counts[c], PerMachine: most[c], Allowed: allowed})
 	}
 	p.keepOffHosts(&packing, places)
-	p.boundShares(&packing, places, p.loosest)
+	p.boundShares(&packing, places, func(w *workload) int { return p.loosestBeside(w, nodes) })
 	return Price(pack.Bound(packing, p.boundEffort()))
 }
 
@@ -145,8 +155,20 @@ func (p *planner) alone(counts []int) []lone {
 	return all
 }
 
-// evenly is perMachine, less where a class is spread over hosts: where D of them count at least and N pods at most, the emptiest host comes to
-// have N/D at most, and no other more than that and the skew.
+// mostEach is evenly of each class.
+func (p *planner) mostEach(counts []int, alone []lone) []int {
+	most := make([]int, len(p.classes))
+	for c := range p.classes {
+		if counts[c] > 0 {
+			most[c] = p.evenly(c, counts, alone)
+		}
+	}
+	return most
+}
+
+// evenly is perMachine, less where a class is spread over hosts: where D of them count at least and N pods at most, of which the fullest host has
+// f, the emptiest other host has (N-f)/(D-1) at most, and f is
+// the skew more at most: so f <= skew + (N-skew)/D. What is alone adds new machines to D.
 func (p *planner) evenly(c int, counts []int, alone []lone) int {
 	most := p.perMachine(c)
 	for _, constraint := range p.book.Spreads(c) {
@@ -174,7 +196,8 @@ func (p *planner) evenly(c int, counts []int, alone []lone) int {
 				break
 			}
 		}
-		if limit := constraint.MaxSkew + pods/max(hosts, 1); hosts > 0 && (most == 0 || limit < most) {
+		hosts = max(hosts, constraint.MinDomains)
+		if limit := constraint.MaxSkew + max(pods-constraint.MaxSkew, 0)/max(hosts, 1); hosts > 0 && (most == 0 || limit < most) {
 			most = limit
 		}
 	}

@@ -30,14 +30,16 @@ type gang struct {
 func withGangs(in Input, solve func(Input) (Plan, error)) (Plan, error) {
 	gangs, waiting := gangsOf(in)
 	in.Pods = without(in.Pods, waiting)
+	refused := 0
 	for {
 		plan, err := solve(in)
 		if err != nil {
 			return Plan{}, err
 		}
+		refused += plan.Refused
 		broken, why := firstBroken(gangs, plan)
 		if broken == nil {
-			plan.Rejections = append(plan.Rejections, waiting...)
+			plan.Refused, plan.Rejections = refused, append(plan.Rejections, waiting...)
 			plan.sort()
 			return plan, nil
 		}

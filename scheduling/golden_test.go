@@ -38,8 +38,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 // TestGolden solves testdata/NAME.in.yaml and compares with NAME.out.yaml. An input is Kubernetes manifests, of which a ReplicaSet
-// stands for its pods and a VPSieNode for its virtual node, with an optional document of kind Catalogue (offerings) and documents of
-// kind Usage (what a group uses already) and OptionalNode (a node that may go; its pods may move, but for those that it keeps). Run with -update to write the outputs, then read them.
+// stands for its pods and a VPSieNode for its virtual node, with optional documents of kind Catalogue (offerings) and NodeCost (what a
+// machine costs beside its price), and documents of kind Usage (what a group uses already) and OptionalNode (a node that may go; its pods may move, but for those that it keeps). Run with -update to write the outputs, then read them.
 func TestGolden(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.in.yaml")
 	if err != nil || len(inputs) == 0 {
@@ -89,6 +89,8 @@ type usage struct {
 	CostPerHour v1alpha1.Price
 }
 
+type nodeCost struct{ PerMonth float64 }
+
 type optionalNode struct {
 	Name          string
 	Group         string
@@ -105,6 +107,7 @@ type reader struct {
 	offerings []scheduling.Offering
 	optional  []optionalNode
 	scheduler *simulate.Scheduler
+	nodeCost  float64 // per month
 }
 
 func readCase(t *testing.T, path string) scheduling.Input {
@@ -130,7 +133,7 @@ func readCase(t *testing.T, path string) scheduling.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings, Scheduler: r.scheduler}
+	input := scheduling.Input{Cluster: cluster, Pods: r.pending, Offerings: r.offerings, Scheduler: r.scheduler, NodeCost: scheduling.PerMonth(r.nodeCost)}
 	if input.Offerings == nil {
 		input.Offerings = build.Catalogue()
 	}
@@ -222,6 +225,8 @@ func (r *reader) read(kind string, document []byte) error {
 		return err
 	case "Catalogue":
 		return into(document, r.catalogue)
+	case "NodeCost":
+		return into(document, func(c *nodeCost) { r.nodeCost = c.PerMonth })
 	case "OptionalNode":
 		return into(document, func(o *optionalNode) { r.optional = append(r.optional, *o) })
 	case "Usage":

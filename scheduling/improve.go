@@ -37,6 +37,10 @@ func (p *planner) exchange(m *machine, index int, more []member) (bool, error) {
 		return false, nil
 	}
 	was, index0 := m.candidate, m.index
+	elsewhere := !sameDomains(p.book, was, to)
+	if elsewhere && slices.ContainsFunc(m.pods, func(pod member) bool { return p.tied(pod.class) }) {
+		return false, nil
+	}
 	if err := p.rebuild(m, to, index); err != nil {
 		return false, err
 	}
@@ -52,6 +56,14 @@ func (p *planner) exchange(m *machine, index int, more []member) (bool, error) {
 		if err := p.enter(member.class, m.seat, []*corev1.Pod{member.pod}); err != nil {
 			return false, err
 		}
+	}
+	if elsewhere && !p.allStand() {
+		for _, done := range more {
+			if err := p.erase(done.class, m.seat, []*corev1.Pod{done.pod}); err != nil {
+				return false, err
+			}
+		}
+		return false, p.rebuild(m, was, index0)
 	}
 	p.draw(to, was)
 	m.pods = append(m.pods, more...)

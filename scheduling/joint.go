@@ -44,6 +44,7 @@ type joint struct {
 	best  *arrangement
 	// advised is which optional nodes the latest advice would let go.
 	advised []bool
+	refused int // placements of any arrangement that the plugins refused
 	floor   floor
 }
 
@@ -250,14 +251,13 @@ func running(pods []*corev1.Pod) (count int) {
 
 func (j *joint) result() Plan {
 	plan := j.best.plan
+	plan.Refused = j.refused
 	for n, node := range j.nodes {
 		if j.best.out[n] {
 			plan.Removed = append(plan.Removed, node.Name)
 		}
 	}
-	plan.Cost, plan.LowerBound, plan.Gap = j.best.cost, j.bound(), 0
-	if plan.LowerBound > 0 {
-		plan.Gap = float64(plan.Cost)/float64(plan.LowerBound) - 1
-	}
+	plan.Cost = j.best.cost
+	plan.bound(j.bound())
 	return plan
 }

@@ -49,36 +49,36 @@ func (j *joint) learn(m *model, scope []bool) {
 		}
 		return pack.Class{Requests: m.classes[c].vector, PerMachine: perMachine, Allowed: allowed}
 	})
-	m.coarsen(j.floor.packing.Machines[len(m.candidates):])
+	var fixed []*pack.Machine
+	for i := range m.nodes {
+		if m.nodes[i].own < 0 {
+			fixed = append(fixed, &j.floor.packing.Machines[len(m.candidates)+i])
+		}
+	}
+	coarsen(fixed)
 }
 
 // stepsOfRoom is how finely the rooms of nodes are told apart of which there are too many.
 const stepsOfRoom = 8
 
 // coarsen rounds up the rooms of nodes that stay in any case where there are too many to be kinds of their own. More room only lowers the bound.
-func (m *model) coarsen(machines []pack.Machine) {
-	greatest, fixed := make(pack.Vector, m.book.Resources()), 0
-	for i := range m.nodes {
-		if m.nodes[i].own < 0 {
-			fixed++
-			for r, room := range machines[i].Room {
-				greatest[r] = max(greatest[r], room)
-			}
-		}
-	}
-	if fixed <= mostFixed {
+func coarsen(machines []*pack.Machine) {
+	if len(machines) <= mostFixed {
 		return
 	}
-	for i := range m.nodes {
-		if m.nodes[i].own >= 0 {
-			continue
+	greatest := make(pack.Vector, len(machines[0].Room))
+	for _, machine := range machines {
+		for r, room := range machine.Room {
+			greatest[r] = max(greatest[r], room)
 		}
+	}
+	for _, machine := range machines {
 		rounded := make(pack.Vector, len(greatest))
-		for r, room := range machines[i].Room {
+		for r, room := range machine.Room {
 			step := greatest[r]/stepsOfRoom + 1
 			rounded[r] = (room + step - 1) / step * step
 		}
-		machines[i].Room = rounded
+		machine.Room = rounded
 	}
 }
 

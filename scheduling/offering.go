@@ -43,6 +43,21 @@ func ParsePrice(text v1alpha1.Price) (Price, error) {
 	return Price(units), nil
 }
 
+// mostNodeCost is the most per hour that is believed: a plan adds prices up, and nonsense would overflow the sum.
+const mostNodeCost = 1_000_000
+
+// ParseNodeCost reads Input.NodeCost, written as prices are.
+func ParseNodeCost(text string) (Price, error) {
+	price, err := ParsePrice(v1alpha1.Price(text))
+	if err != nil {
+		return 0, err
+	}
+	if price > PerHour(mostNodeCost) {
+		return 0, fmt.Errorf("%q is more than %d per hour", text, mostNodeCost)
+	}
+	return price, nil
+}
+
 // Decimal returns the exact amount with at least four decimal places.
 func (p Price) Decimal() string {
 	sign := ""

@@ -27,6 +27,20 @@ func TestParsePrice(t *testing.T) {
 	}
 }
 
+func TestParseNodeCost(t *testing.T) {
+	for text, want := range map[string]scheduling.Price{"": 0, "0.01": 10_000_000, "1000000": 1_000_000_000_000_000} {
+		got, err := scheduling.ParseNodeCost(text)
+		if err != nil || got != want {
+			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"much", "-0.01", "1000000.01"} {
+		if got, err := scheduling.ParseNodeCost(text); err == nil {
+			t.Errorf("%q was read as %d", text, got)
+		}
+	}
+}
+
 func TestPricesSurviveTheirText(t *testing.T) {
 	for _, price := range []scheduling.Price{0, 1, 33_333_333, 1_000_000_000, 123_400_000_000} {
 		got, err := scheduling.ParsePrice(price.API())

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/pack"
@@ -20,6 +21,7 @@ import (
 type planner struct {
 	*problem
 	engine *simulate.Engine
+	depth  int // of the picture before anything was placed
 	book   *ledger.Ledger
 
 	left     [][]*corev1.Pod // by class: the pods that have no place yet
@@ -36,6 +38,8 @@ type planner struct {
 	wishes  *ledger.Wishes   // nil where nobody prefers anything
 	changes int              // counts what was placed and opened
 	asked   []int            // by class: changes when no node took a pod
+
+	promised map[types.NamespacedName]string // by pod: the node that it gets before any other does
 }
 
 // machine is a machine to buy, with the pods that are planned for it.
@@ -55,7 +59,8 @@ type member struct {
 
 type settlement struct {
 	member
-	node string
+	node  string
+	first bool // kube-scheduler gets to it before any machine comes
 }
 
 type pairing struct{ class, candidate int }
@@ -67,16 +72,14 @@ type ban struct {
 
 // newPlanner starts from the cluster as it is: the engine's picture, where DaemonSet pods have landed.
 func (p *problem) newPlanner(engine *simulate.Engine) *planner {
-	shapes := make([]*snapshot.Shape, len(p.classes))
-	for c, class := range p.classes {
-		shapes[c] = class.shape
-	}
-	planner := &planner{problem: p, engine: engine, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
+	shapes := p.shapes()
+	planner := &planner{problem: p, engine: engine, depth: engine.Depth(), promised: p.input.Promised, book: ledger.New(engine.Snapshot(), shapes, p.comers)}
 	p.quotas(planner.book)
 	planner.wishes = p.newWishes(engine.Snapshot(), shapes, planner.book)
 	for c, class := range p.classes {
 		class.vector = planner.book.Requests(c)
 	}
+	engine.Fork()
 	planner.reset()
 	planner.there = planner.book.Fullest()
 	planner.looks = make([]int, planner.book.Seats())
@@ -86,7 +89,26 @@ func (p *problem) newPlanner(engine *simulate.Engine) *planner {
 	return planner
 }
 
-// reset forgets the plan. The picture must be as it was.
+// shapes are those of the classes.
+func (p *problem) shapes() []*snapshot.Shape {
+	shapes := make([]*snapshot.Shape, len(p.classes))
+	for c, class := range p.classes {
+		shapes[c] = class.shape
+	}
+	return shapes
+}
+
+// startOver forgets the plan.
+func (p *planner) startOver() {
+	p.engine.RevertTo(p.depth)
+	p.engine.Fork()
+	p.reset()
+	if p.wishes != nil {
+		p.wishes = ledger.NewWishes(p.engine.Snapshot(), p.shapes(), p.book)
+	}
+}
+
+// reset takes everything that is planned out of the book.
 func (p *planner) reset() {
 	for _, s := range p.settled {
 		seat, _ := p.book.Seat(s.node)
@@ -112,9 +134,26 @@ func (p *planner) reset() {
 
 // plan places what can be placed: on the nodes that are there, then on new machines, until nothing moves any more.
 func (p *planner) plan() error {
+	for round := 0; ; round++ {
+		if err := p.place(); err != nil {
+			return err
+		}
+		if loosened, err := p.loosen(); err != nil || !loosened || round >= roundsOfStanding {
+			return err
+		}
+	}
+}
+
+// place is plan for once: it does not look back at what others have made impossible where it was.
+func (p *planner) place() error {
 	for {
 		if err := p.settle(); err != nil {
 			return err
+		}
+		if len(p.machines) == 0 { // it is now that those must stand whom kube-scheduler places before machines come
+			if _, err := p.loosen(); err != nil {
+				return err
+			}
 		}
 		bought, err := p.buy()
 		if err != nil {
@@ -216,7 +255,7 @@ func (p *planner) join(c int, pods []*corev1.Pod, m *machine, node string) {
 		if m != nil {
 			m.pods = append(m.pods, member{c, pod})
 		} else {
-			p.settled = append(p.settled, settlement{member{c, pod}, node})
+			p.settled = append(p.settled, settlement{member{c, pod}, node, p.comesFirst()})
 		}
 	}
 }

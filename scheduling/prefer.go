@@ -141,7 +141,7 @@ func (w *preferences) opens(c int, from, to place) bool {
 }
 
 // tied says whether others rely on where the pods of a class are, or it on others.
-func (w *preferences) tied(c int) bool { return w.classes[c].relational || w.book.Minded(c) }
+func (p *planner) tied(c int) bool { return p.classes[c].relational || p.book.Minded(c) }
 
 // steady says whether a pod of the class may go from one place to another without anybody losing what it relies on.
 func (w *preferences) steady(c int, from, to place) bool {
@@ -190,19 +190,11 @@ func (w *preferences) ifMoved(c, from, to int) (by ledger.Measure, fits bool) {
 	classes, seats := []int{c}, []int{from, to}
 	before := w.wishes.Around(classes, seats)
 	w.shift(c, from, to)
-	fits = !w.overfull(c, to)
+	fits = w.stands(c, to)
 	by = w.wishes.Around(classes, seats).Minus(before)
 	w.shift(c, to, from)
 	by.Unmet += w.wishes.OfNode(c, to) - w.wishes.OfNode(c, from)
 	return by, fits
-}
-
-// overfull says whether the pod of a class that was just entered on a seat should not be there.
-func (w *preferences) overfull(c, seat int) bool {
-	w.book.Erase(c, seat, 1)
-	fits := w.book.Fits(c, seat)
-	w.book.Enter(c, seat, 1)
-	return !fits
 }
 
 // shift moves one pod in the numbers alone.
@@ -295,7 +287,7 @@ func (w *preferences) ifSwapped(c, other, a, b int) bool {
 	w.shift(c, a, b)
 	w.shift(other, b, a)
 	by := w.wishes.Around(classes, seats).Minus(before)
-	fit := !w.overfull(c, b) && !w.overfull(other, a)
+	fit := w.stands(c, b) && w.stands(other, a)
 	w.shift(other, a, b)
 	w.shift(c, b, a)
 	by.Unmet += w.wishes.OfNode(c, b) - w.wishes.OfNode(c, a) + w.wishes.OfNode(other, a) - w.wishes.OfNode(other, b)

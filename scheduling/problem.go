@@ -29,6 +29,7 @@ type problem struct {
 	daemons    daemons
 	comers     []*snapshot.Shape // of the DaemonSet pods that come with machines
 	running    []Placement       // of pods that are on a node already
+	moving     bool              // some pods run, on nodes that they are to leave
 	rejected   []Rejection       // of pods that nobody may plan for
 	workloads  []*workload       // of the classes, where some group bounds them
 
@@ -113,6 +114,7 @@ func (p *problem) addPods() error {
 			continue
 		}
 		if pod.Spec.NodeName != "" { // its node is gone
+			p.moving = true
 			pod = new(*pod)
 			pod.Spec.NodeName = ""
 		}

@@ -13,14 +13,14 @@ import (
 // keepPromises places pods on the machines that were bought for them, where they are still accepted. Without it a plan that is made
 // again while machines are on their way would shuffle the pods among them, and buy more for those that no longer find room.
 func (p *planner) keepPromises() error {
-	if len(p.input.Promised) == 0 {
+	if len(p.promised) == 0 {
 		return nil
 	}
 	var wanted []promise
 	for c := range p.left {
 		seats := map[int][]*corev1.Pod{}
 		for _, pod := range p.left[c] {
-			if seat, known := p.book.Seat(p.input.Promised[nameOf(pod)]); known && p.admits(c, seat) {
+			if seat, known := p.book.Seat(p.promised[nameOf(pod)]); known && p.admits(c, seat) {
 				seats[seat] = append(seats[seat], pod)
 			}
 		}

@@ -19,6 +19,7 @@ func TestPromises(t *testing.T) {
 	web := func(name string) *corev1.Pod {
 		return build.MakePod(name).Label("app", "web").CPU("1").Memory("1Gi").Apart(corev1.LabelHostname, "web").Obj()
 	}
+	sized := func(name, cpu string) *corev1.Pod { return build.MakePod(name).CPU(cpu).Memory("100Mi").Obj() }
 	cases := map[string]struct {
 		pods     []*corev1.Pod
 		promised map[string]string
@@ -40,6 +41,15 @@ func TestPromises(t *testing.T) {
 			pods: []*corev1.Pod{web("a"), web("b")}, promised: map[string]string{"a": "ordered-1", "b": "ordered-1"},
 			want: map[string]string{"a": "ordered-1", "b": "ordered-2"},
 		},
+		"two pods get what would do for a larger one, because a machine for that costs less": {
+			pods: []*corev1.Pod{sized("large", "3"), sized("a", "2"), sized("b", "2"), sized("c", "2"), sized("d", "2")},
+			want: map[string]string{"a": "ordered-1", "b": "ordered-1", "c": "ordered-2", "d": "ordered-2", "large": "new-1"},
+		},
+		"but not what was promised to the larger one": {
+			pods:     []*corev1.Pod{sized("large", "3"), sized("a", "2"), sized("b", "2"), sized("c", "2"), sized("d", "2")},
+			promised: map[string]string{"large": "ordered-1"},
+			want:     map[string]string{"large": "ordered-1", "a": "ordered-2", "b": "ordered-2", "c": "new-1", "d": "new-1"},
+		},
 		"a promise of a machine that is gone is forgotten": {
 			pods: []*corev1.Pod{web("a")}, promised: map[string]string{"a": "ordered-9"}, want: map[string]string{"a": "ordered-1"},
 		},
@@ -56,7 +66,10 @@ func TestPromises(t *testing.T) {
 			for pod, node := range tc.promised {
 				promised[types.NamespacedName{Namespace: "default", Name: pod}] = node
 			}
-			plan := solve(t, scheduling.Input{Cluster: cluster, Pods: tc.pods, Promised: promised})
+			plan := solve(t, scheduling.Input{
+				Cluster: cluster, Pods: tc.pods, Promised: promised, Groups: []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}},
+				Offerings: []scheduling.Offering{build.MakeOffering("Four", 4, 8, 40).Obj(), build.MakeOffering("Five", 5, 8, 60).Obj()},
+			})
 			got := map[string]string{}
 			for _, p := range plan.Placements {
 				got[p.Pod.Name] = p.Node

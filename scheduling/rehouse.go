@@ -27,8 +27,8 @@ func (m *model) advice(patterns []pack.Pattern) choice {
 	}
 	m.match(mixes)
 	spare := make([][]*corev1.Pod, len(m.classes)) // by class: pods that need a place
-	for c, class := range m.classes {
-		for _, pod := range class.pods {
+	for c := range m.classes {
+		for _, pod := range m.left[c] {
 			if n, movable := m.joint.home[nameOf(pod)]; !movable || !m.scope[n] {
 				spare[c] = append(spare[c], pod)
 			}

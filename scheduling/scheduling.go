@@ -62,11 +62,17 @@ type Plan struct {
 	Rejections []Rejection // by pod
 	Removed    []string    // nodes of Input.Optional that go, by name
 	Cost       Price       // of the launches and of the optional nodes that stay, per hour, with Input.NodeCost for each
-	LowerBound Price       // no set of machines, optional nodes included, that holds the launched and movable pods costs less per hour
-	Gap        float64     // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where nothing costs anything
-	Verified   bool        // the real plugins accepted every placement on a fresh picture, with all launches there
-	// Omitted counts pods that were planned for and that this last check refused for good. They are among the Rejections. A number
-	// other than 0 is worth an alert: planning and checking ask the same plugins.
+	// LowerBound is a cost per hour that no plan undercuts which places the same pods and keeps the promises, whatever of them it puts on nodes
+	// that are there and where movable pods go.
+	LowerBound Price
+	Gap        float64 // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where the bound is
+	// Verified says that the real plugins accepted each of these placements: in the last check, on a picture with all launches there; where
+	// pods have to be placed one by one (volumes, devices), when each was.
+	Verified bool
+	// Refused counts the placements that planning had counted on and that the last check refused, also of pods that then found another
+	// place. A number other than 0 is worth an alert: planning counts what the plugins would say.
+	Refused int
+	// Omitted counts the pods that were refused so often that they were given up. They are among the Rejections.
 	Omitted int
 }
 
@@ -103,7 +109,9 @@ func Solve(in Input) (Plan, error) {
 	return withGangs(in, solve)
 }
 
-func solve(in Input) (Plan, error) {
+func solve(in Input) (Plan, error) { return solveBy(in, (*planner).cheapest) }
+
+func solveBy(in Input, finish func(*planner) (Plan, error)) (Plan, error) {
 	problem, err := newProblem(in)
 	if err != nil {
 		return Plan{}, fmt.Errorf("planning: %w", err)
@@ -111,19 +119,15 @@ func solve(in Input) (Plan, error) {
 	if len(problem.classes) == 0 {
 		return problem.settledPlan(), nil
 	}
-	plan, err := problem.solve()
+	var plan Plan
+	err = problem.with(func(planner *planner) error {
+		plan, err = finish(planner)
+		return err
+	})
 	if err != nil {
 		return Plan{}, fmt.Errorf("planning for %d pods: %w", len(in.Pods), err)
 	}
 	return plan, nil
-}
-
-func (p *problem) solve() (plan Plan, err error) {
-	err = p.with(func(planner *planner) error {
-		plan, err = planner.finish()
-		return err
-	})
-	return plan, err
 }
 
 // with lends a planner, whose picture is the input's own and is as before afterwards.
@@ -163,17 +167,14 @@ func (p *problem) with(do func(*planner) error) error {
 	return do(p.newPlanner(engine))
 }
 
-// finish carries the plan through.
+// finish carries the plan through. It does not bound its cost.
 func (p *planner) finish() (Plan, error) {
-	p.engine.Fork()
 	if err := p.run([]int32{math.MinInt32}); err != nil {
 		return Plan{}, err
 	}
 	if p.favoursTheUnimportant() {
 		// All pods were packed together, which is cheapest, and a limit then hit the wrong ones.
-		p.engine.Revert()
-		p.engine.Fork()
-		p.reset()
+		p.startOver()
 		if err := p.run(p.priorities()); err != nil {
 			return Plan{}, err
 		}
@@ -181,11 +182,11 @@ func (p *planner) finish() (Plan, error) {
 	if err := p.prefer(); err != nil {
 		return Plan{}, err
 	}
-	omitted, err := p.verify()
+	seen, err := p.verify()
 	if err != nil {
 		return Plan{}, err
 	}
-	return p.result(omitted)
+	return p.result(seen)
 }
 
 // priorities are the priorities of the classes, greatest first.
@@ -219,12 +220,12 @@ func (p *planner) favoursTheUnimportant() bool {
 
 // settledPlan is the plan for pods that all are running or cannot be planned for.
 func (p *problem) settledPlan() Plan {
-	plan := Plan{Placements: p.running, Rejections: p.rejected, Verified: true}
+	plan := Plan{Placements: p.running, Rejections: p.rejected, Verified: true} // nothing was placed that could be refused
 	plan.sort()
 	return plan
 }
 
-func (p *planner) result(omitted int) (Plan, error) {
+func (p *planner) result(seen check) (Plan, error) {
 	launches, names := p.launches()
 	rejections, err := p.rejections()
 	if err != nil {
@@ -232,7 +233,7 @@ func (p *planner) result(omitted int) (Plan, error) {
 	}
 	plan := Plan{
 		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
-		LowerBound: p.launchBound(), Verified: true, Omitted: omitted,
+		Verified: seen.accepted == len(p.placements()), Refused: seen.refused, Omitted: seen.omitted,
 	}
 	for _, s := range p.settled {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
@@ -243,11 +244,15 @@ func (p *planner) result(omitted int) (Plan, error) {
 			plan.Placements = append(plan.Placements, Placement{Pod: nameOf(pod.pod), Node: names[m.name]})
 		}
 	}
-	if plan.LowerBound > 0 {
-		plan.Gap = float64(plan.Cost)/float64(plan.LowerBound) - 1
-	}
 	plan.sort()
 	return plan, nil
+}
+
+// bound says that no plan costs less.
+func (p *Plan) bound(least Price) {
+	if p.LowerBound, p.Gap = least, 0; least > 0 {
+		p.Gap = float64(p.Cost)/float64(least) - 1
+	}
 }
 
 func (p *Plan) sort() {

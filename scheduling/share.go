@@ -137,6 +137,23 @@ func (p *problem) loosest(w *workload) int {
 	return greatest
 }
 
+// loosestBeside is the loosest of these bounds and those of nodes that are there and may hold the workload.
+func (p *problem) loosestBeside(w *workload, nodes []present) int {
+	greatest := p.loosest(w)
+	for i := range nodes {
+		if greatest == 0 {
+			break
+		}
+		if !slices.ContainsFunc(w.classes, func(c int) bool { return nodes[i].ever[c] }) {
+			continue
+		}
+		if most := w.most(nodes[i].group); most == 0 || most > greatest {
+			greatest = most
+		}
+	}
+	return greatest
+}
+
 func (p *problem) eachBound(w *workload, do func(most int)) {
 	for index, pool := range p.pools {
 		for i, candidate := range p.candidates {

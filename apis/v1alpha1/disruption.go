@@ -87,7 +87,8 @@ type DisruptionSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=100
 	Launch []Replacement `json:"launch,omitempty"`
-	// savingsPerHour is what the decision saves per hour; it may be negative for machines that must be replaced.
+	// savingsPerHour is what the decision saves per hour, the controller's --node-cost of each machine included; it may be negative for
+	// machines that must be replaced.
 	// +required
 	// +kubebuilder:validation:Pattern=`^-?[0-9]{1,9}(\.[0-9]{1,9})?$`
 	// +kubebuilder:validation:MaxLength=20

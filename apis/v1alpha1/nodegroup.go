@@ -256,7 +256,7 @@ type NodeGroupLimits struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5000
 	Nodes *int32 `json:"nodes,omitempty"`
-	// costPerHour bounds the sum of the machines' prices per hour, in the account's currency.
+	// costPerHour bounds the sum of the machines' prices per hour, in the account's currency, without the controller's --node-cost.
 	// +optional
 	CostPerHour *Price `json:"costPerHour,omitempty"`
 }
@@ -340,13 +340,13 @@ type NodeGroupStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Offerings int32 `json:"offerings"`
-	// costPerHour is the sum of the machines' prices per hour.
+	// costPerHour is what the machines cost per hour: their prices, and for each what the controller's --node-cost says.
 	// +optional
 	CostPerHour Price `json:"costPerHour,omitempty"`
 	// lowerBoundPerHour is a cost below which, at today's prices, no set of allowed machines could hold the pods that run here or wait for
-	// machines of this pool, its headroom and minNodes. It is found anew every few minutes and may be above costPerHour for as long,
-	// while machines are on order, and where machines were bought at lower prices. It is a bound, not a plan:
-	// what keeps these pods apart or where they are may cost more.
+	// machines of this pool, its headroom and minNodes; the controller's --node-cost is in it for each machine. It is found anew every few
+	// minutes and may be above costPerHour for as long, while machines are on order, and where machines were bought at lower prices. It is
+	// a bound, not a plan: what keeps these pods apart or where they are may cost more.
 	// +optional
 	LowerBoundPerHour Price `json:"lowerBoundPerHour,omitempty"`
 	// observedGeneration is the generation of the spec that this status speaks of.

@@ -31,7 +31,8 @@ DeviceClasses of devices. Without a NodeGroup everything in the catalogue may be
 Without -f, the cluster of the current kubeconfig is read. Nothing in it is changed.
 
 The plan is the autoscaler's own: kube-scheduler's plugins have accepted every placement, and
-the lower bound says how far from the cheapest the plan can be at most.
+no machines that hold the pods of the new ones cost less than the lower bound. Which pods fill
+the nodes that are there is decided before, and is not part of the bound. Nobody is preempted.
 
 Exit code 0: a plan was made, also if pods fit nowhere. 1: something failed. 2: a flag or a
 file is wrong.`
@@ -95,9 +96,9 @@ func plan(ctx context.Context, f *planFlags, env environment) error {
 	if f.deadline <= 0 {
 		return usageError{fmt.Errorf("--deadline: %s is not a positive duration; want something like 1s or 500ms", f.deadline)}
 	}
-	nodeCost, err := readNodeCost(f.nodeCost)
+	nodeCost, err := scheduling.ParseNodeCost(f.nodeCost)
 	if err != nil {
-		return err
+		return usageError{fmt.Errorf("--node-cost: %w", err)}
 	}
 	scheduler, err := readScheduler(f.scheduler.config, f.scheduler.gates) // before anything else: the gates say which kinds matter
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
-	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 )
 
@@ -38,18 +36,3 @@ func readScheduler(config, gates string) (*simulate.Scheduler, error) {
 	}
 	return scheduler, nil
 }
-
-// readNodeCost reads a price as NodeGroups have it.
-func readNodeCost(text string) (scheduling.Price, error) {
-	price, err := scheduling.ParsePrice(v1alpha1.Price(text))
-	if err == nil && price > scheduling.PerHour(mostPerHour) {
-		err = fmt.Errorf("%q is more than %d per hour", text, mostPerHour)
-	}
-	if err != nil {
-		return 0, usageError{fmt.Errorf("--node-cost: %w", err)}
-	}
-	return price, nil
-}
-
-// mostPerHour is the most that is believed, as in the catalogue.
-const mostPerHour = 1_000_000

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/lifecycle"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 )
 
 // config is what flags and environment say.
@@ -35,6 +36,7 @@ type config struct {
 	requestsPerMinute int
 
 	schedulerConfig, schedulerGates string
+	nodeCost                        string
 
 	batchIdle, batchMax                 time.Duration
 	orderSettle, launchTimeout          time.Duration
@@ -71,6 +73,8 @@ func (c *config) addFlags(flags *pflag.FlagSet) {
 		"path of the KubeSchedulerConfiguration that the cluster's kube-scheduler runs with; left out: its defaults. Pods of none of its profiles are left alone")
 	flags.StringVar(&c.schedulerGates, "scheduler-feature-gates", "",
 		"feature gates that the cluster's kube-scheduler runs with, as in A=true,B=false; left out: the defaults of the linked version")
+	flags.StringVar(&c.nodeCost, "node-cost", "0",
+		"what a machine costs per hour beside its price: a licence, an address, an agent; more of it makes fewer, larger machines the better buy")
 	flags.DurationVar(&c.batchIdle, "batch-idle", time.Second, "pods are planned for together until none has come for that long")
 	flags.DurationVar(&c.batchMax, "batch-max", 10*time.Second, "or until the first of them has waited that long")
 	flags.DurationVar(&c.orderSettle, "order-settle", 2*time.Minute, "how long an order whose reply was lost may take to show up")
@@ -121,6 +125,9 @@ func (c *config) validate() error {
 	}
 	if c.openTogether < 0 || c.openTogether > lifecycle.LongestHold {
 		refuse("open-together", "%s is not between 0 and %s, after which every node is open", c.openTogether, lifecycle.LongestHold)
+	}
+	if _, err := scheduling.ParseNodeCost(c.nodeCost); err != nil {
+		refuse("node-cost", "%v", err)
 	}
 	if c.qps <= 0 {
 		refuse("kube-api-qps", "%v must be greater than 0", c.qps)

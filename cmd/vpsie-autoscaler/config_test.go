@@ -120,6 +120,19 @@ func TestConfig(t *testing.T) {
 			args: []string{"--order-settle=1h"},
 			want: `--order-settle (VPSIE_AUTOSCALER_ORDER_SETTLE): 1h0m0s is longer than --launch-timeout 15m0s`,
 		},
+		"a machine may cost something beside its price": {args: []string{"--node-cost=0.005"}},
+		"a node cost in words is refused": {
+			environment: map[string]string{"VPSIE_AUTOSCALER_NODE_COST": "much"},
+			want:        `--node-cost (VPSIE_AUTOSCALER_NODE_COST): reading price "much": want a decimal such as 0.0333`,
+		},
+		"a negative node cost is refused": {
+			args: []string{"--node-cost=-0.01"},
+			want: `--node-cost (VPSIE_AUTOSCALER_NODE_COST): reading price "-0.01": want a decimal such as 0.0333`,
+		},
+		"a node cost that nobody means is refused": {
+			args: []string{"--node-cost=5000000"},
+			want: `--node-cost (VPSIE_AUTOSCALER_NODE_COST): "5000000" is more than 1000000 per hour`,
+		},
 		"each mistake is named": {
 			args: []string{"--kube-api-qps=0", "--kube-api-burst=0", "--vpsie-requests-per-minute=0", "--log-format=xml"},
 			want: strings.Join([]string{

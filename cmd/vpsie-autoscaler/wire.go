@@ -38,6 +38,7 @@ import (
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/nodegroup"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/notice"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/provisioner/yield"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
@@ -141,6 +142,10 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 	if err != nil {
 		return err
 	}
+	nodeCost, err := scheduling.ParseNodeCost(c.nodeCost)
+	if err != nil {
+		return fmt.Errorf("--node-cost (%s): %w", environmentName("node-cost"), err)
+	}
 	cloud, err := newCloud(mgr.GetClient(), c, registry, logger)
 	if err != nil {
 		return err
@@ -157,16 +162,16 @@ func wire(ctx context.Context, mgr manager.Manager, c *config, scheduler *simula
 	}
 	drainer := drain.New(mgr.GetClient(), mgr.GetAPIReader(), drain.Options{Registerer: registry})
 	disruptions := disruption.New(mgr.GetClient(), mgr.GetAPIReader(), cluster, disruption.Options{
-		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler,
+		Recorder: recorder, Registerer: registry, Interval: c.disruptionInterval, Scheduler: scheduler, NodeCost: nodeCost,
 	})
 
 	parts := []interface {
 		SetupWithManager(manager.Manager) error
 	}{
 		yields,
-		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry}),
+		nodegroup.New(mgr.GetClient(), cloud, cluster, notices, nodegroup.Options{Registerer: registry, Scheduler: scheduler, NodeCost: nodeCost}),
 		provisioner.New(mgr.GetClient(), cluster, cloud, notices, provisioner.Options{
-			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, Scheduler: scheduler,
+			BatchIdle: c.batchIdle, BatchMax: c.batchMax, Resync: c.sync, Registerer: registry, Scheduler: scheduler, NodeCost: nodeCost,
 		}),
 		lifecycle.New(mgr.GetClient(), cloud, drainWith(drainer), recorder, lifecycle.Options{
 			OrderSettle: c.orderSettle, LaunchTimeout: c.launchTimeout, RegistrationTimeout: c.registrationTimeout,

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -29,6 +30,9 @@ type bounds struct {
 	cloud    Cloud
 	clock    clock.PassiveClock
 	interval time.Duration
+	// Bounded by the rules that plans are made by, or the bound would be one of other plans.
+	scheduler *simulate.Scheduler
+	nodeCost  scheduling.Price
 
 	mu    sync.Mutex
 	found map[string]bound // by NodeGroup
@@ -86,12 +90,13 @@ func (b *bounds) find(ctx context.Context, ng *v1alpha1.NodeGroup) (scheduling.P
 	}
 	price, err := scheduling.LowerBound(scheduling.Input{
 		Cluster: picture.Snapshot, Pods: pods, Groups: []scheduling.Group{{NodeGroup: ng}}, Offerings: offerings,
+		Scheduler: b.scheduler, NodeCost: b.nodeCost,
 	})
 	if err != nil {
 		return 0, err
 	}
 	if eligible, _ := scheduling.EligibleOfferings(ng, offerings); len(eligible) > 0 {
-		price = max(price, scheduling.Price(ptr.Deref(ng.Spec.MinNodes, 0))*eligible[0].Price)
+		price = max(price, scheduling.Price(ptr.Deref(ng.Spec.MinNodes, 0))*(eligible[0].Price+b.nodeCost))
 	}
 	return price, nil
 }

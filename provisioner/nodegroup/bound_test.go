@@ -21,6 +21,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build"
 )
@@ -105,6 +106,46 @@ func TestTheLowerBoundOfAPool(t *testing.T) {
 				t.Errorf("machines (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheLowerBoundOfAPoolCountsTheNodeCost(t *testing.T) {
+	node, pod := build.MakeNode("n1").Allocatable("4", "8Gi", "110").Obj(), build.MakePod("x").CPU("2").Memory("1Gi").On("n1").Obj()
+	for _, tc := range []struct {
+		least int32
+		want  float64
+	}{{0, 2}, {3, 6}} { // a machine and as much again for each
+		b, _, _ := boundsOf(t, shop(), joined("a", "n1"), node, pod)
+		b.nodeCost = shop().offerings[0].Price
+		got := machines(t, b.of(context.Background(), group(func(ng *v1alpha1.NodeGroup) { ng.Spec.MinNodes = &tc.least })))
+		if got != tc.want {
+			t.Errorf("with minNodes %d the bound is that of %v machines, want %v", tc.least, got, tc.want)
+		}
+	}
+}
+
+// TestTheLowerBoundOfAPoolGoesByTheClustersScheduler has a scheduler that takes no node of the shop: what cannot be held bounds nothing.
+func TestTheLowerBoundOfAPoolGoesByTheClustersScheduler(t *testing.T) {
+	scheduler, err := simulate.ReadScheduler("scheduler.yaml", []byte(`
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- pluginConfig:
+  - name: NodeAffinity
+    args:
+      addedAffinity:
+        requiredDuringSchedulingIgnoredDuringExecution:
+          nodeSelectorTerms: [{matchExpressions: [{key: gold, operator: Exists}]}]
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, by := range map[float64]*simulate.Scheduler{1: nil, 0: scheduler} {
+		b, _, _ := boundsOf(t, shop(), joined("a", "n1"), build.MakeNode("n1").Obj(), build.MakePod("x").CPU("2").On("n1").Obj())
+		b.scheduler = by
+		if got := machines(t, b.of(context.Background(), group(nil))); got != want {
+			t.Errorf("%v machines by the scheduler %v, want %v", got, by.Names(), want)
+		}
 	}
 }
 

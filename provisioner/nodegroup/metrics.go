@@ -29,11 +29,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"nodegroup", "state"}),
 		cost: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_nodegroup_cost_per_hour",
-			Help: "Sum of the prices of a node group's machines, per hour.",
+			Help: "What a node group's machines cost per hour: their prices, and for each what --node-cost says.",
 		}, []string{"nodegroup"}),
 		bound: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_nodegroup_lower_bound_per_hour",
-			Help: "Cost per hour below which no set of allowed machines could hold what runs and waits in a node group, as of a few minutes ago.",
+			Help: "Cost per hour below which no set of allowed machines could hold what runs and waits in a node group, with --node-cost for each, as of a few minutes ago.",
 		}, []string{"nodegroup"}),
 		ready: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "vpsie_autoscaler_nodegroup_ready",

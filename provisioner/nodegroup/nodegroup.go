@@ -26,6 +26,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/state"
 )
 
@@ -46,8 +47,10 @@ type Cluster interface {
 // Options of a Reconciler. The zero value is right for production.
 type Options struct {
 	Clock         clock.PassiveClock
-	Resync        time.Duration // conditions that depend on the cloud are checked that often; 1m
-	BoundInterval time.Duration // the lower bound of a pool's cost is found that often at most; 5m
+	Resync        time.Duration       // conditions that depend on the cloud are checked that often; 1m
+	BoundInterval time.Duration       // the lower bound of a pool's cost is found that often at most; 5m
+	Scheduler     *simulate.Scheduler // the kube-scheduler whose verdicts count; nil: a stock one
+	NodeCost      scheduling.Price    // what a machine costs per hour beside its price
 	Registerer    prometheus.Registerer
 }
 
@@ -57,6 +60,7 @@ type Reconciler struct {
 	cloud    Cloud
 	recorder events.EventRecorder
 	resync   time.Duration
+	nodeCost scheduling.Price
 	bounds   *bounds
 	metrics  *metrics
 }
@@ -76,8 +80,12 @@ func New(kube client.Client, cloud Cloud, cluster Cluster, recorder events.Event
 		options.Registerer = prometheus.NewRegistry()
 	}
 	return &Reconciler{
-		kube: kube, cloud: cloud, recorder: recorder, resync: options.Resync, metrics: newMetrics(options.Registerer),
-		bounds: &bounds{cluster: cluster, cloud: cloud, clock: options.Clock, interval: options.BoundInterval, found: map[string]bound{}},
+		kube: kube, cloud: cloud, recorder: recorder, resync: options.Resync, nodeCost: options.NodeCost,
+		metrics: newMetrics(options.Registerer),
+		bounds: &bounds{
+			cluster: cluster, cloud: cloud, clock: options.Clock, interval: options.BoundInterval,
+			scheduler: options.Scheduler, nodeCost: options.NodeCost, found: map[string]bound{},
+		},
 	}
 }
 
@@ -101,7 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, r.addFinalizer(ctx, ng)
 	}
 	before := ng.DeepCopy()
-	count(&ng.Status, nodes)
+	count(&ng.Status, nodes, r.nodeCost)
 	r.judge(ctx, ng, nodes)
 	ng.Status.LowerBoundPerHour = r.bounds.of(ctx, ng)
 	ng.Status.ObservedGeneration = ng.Generation

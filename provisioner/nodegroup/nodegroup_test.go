@@ -355,6 +355,28 @@ func TestADeletedPool(t *testing.T) {
 	})
 }
 
+// TestTheNodeCostIsInTheCostAndNotInItsLimit has two machines at 0.0667.
+func TestTheNodeCostIsInTheCostAndNotInItsLimit(t *testing.T) {
+	for limit, want := range map[v1alpha1.Price]string{"0.15": reasonWithinLimits, "0.13": reasonAtLimit} {
+		r, kube, _ := newReconciler(t, shop(), prometheus.NewRegistry(), member("a", "general", v1alpha1.PhaseReady), member("b", "general", v1alpha1.PhaseJoining),
+			member("c", "general", v1alpha1.PhaseFailed), group(func(ng *v1alpha1.NodeGroup) { ng.Spec.Limits = &v1alpha1.NodeGroupLimits{CostPerHour: &limit} }))
+		r.nodeCost = scheduling.PerHour(0.01)
+		if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "general"}}); err != nil {
+			t.Fatal(err)
+		}
+		ng := &v1alpha1.NodeGroup{}
+		if err := kube.Get(t.Context(), client.ObjectKey{Name: "general"}, ng); err != nil {
+			t.Fatal(err)
+		}
+		if ng.Status.CostPerHour != "0.1534" {
+			t.Errorf("the cost is %s, want 0.1534", ng.Status.CostPerHour)
+		}
+		if got := meta.FindStatusCondition(ng.Status.Conditions, v1alpha1.ConditionWithinLimits).Reason; got != want {
+			t.Errorf("with a limit of %s: %s, want %s", limit, got, want)
+		}
+	}
+}
+
 func TestAPoolThatIsNoLongerOursHoldsOnToItsMachines(t *testing.T) {
 	_, ng := reconciled(t, shop(), prometheus.NewRegistry(), group(func(ng *v1alpha1.NodeGroup) { ng.Labels, ng.Finalizers = nil, nil }), member("a", "general", v1alpha1.PhaseReady))
 	if diff := cmp.Diff([]string{v1alpha1.NodeGroupFinalizer}, ng.Finalizers); diff != "" {

@@ -37,8 +37,8 @@ const (
 	reasonMachineFailed = "MachineFailed"
 )
 
-// count sums the machines up.
-func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode) {
+// count sums the machines up. Each costs nodeCost beside its price.
+func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode, nodeCost scheduling.Price) {
 	status.Nodes, status.ReadyNodes, status.FailedNodes = 0, 0, 0
 	resources := corev1.ResourceList{}
 	var cost scheduling.Price
@@ -52,6 +52,7 @@ func count(status *v1alpha1.NodeGroupStatus, nodes []v1alpha1.VPSieNode) {
 			continue
 		}
 		status.Nodes++
+		cost += nodeCost
 		if vn.Status.Phase == v1alpha1.PhaseReady {
 			status.ReadyNodes++
 		}
@@ -84,7 +85,7 @@ func (r *Reconciler) judge(ctx context.Context, ng *v1alpha1.NodeGroup, nodes []
 	eligible := r.judgeCloud(ctx, ng)
 	short := shortage(ng, nodes, eligible)
 	judgeBudgets(ng)
-	judgeLimits(ng, short)
+	judgeLimits(ng, state.Group(ng, lo.ToSlicePtr(nodes)), short)
 	judgeReady(ng, newestFailure(nodes), short)
 }
 
@@ -163,20 +164,21 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func judgeLimits(ng *v1alpha1.NodeGroup, short *unmet) {
+func judgeLimits(ng *v1alpha1.NodeGroup, used scheduling.Group, short *unmet) {
 	if short != nil && short.refusal != "" {
 		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonMinNodesUnmet, short.text+": "+short.refusal+"; loosen that or lower minNodes")
 		return
 	}
-	if reached := atLimit(ng); reached != "" {
+	if reached := atLimit(ng, used.Cost); reached != "" {
 		set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionFalse, reasonAtLimit, reached+"; raise it to let the pool grow")
 		return
 	}
 	set(ng, v1alpha1.ConditionWithinLimits, metav1.ConditionTrue, reasonWithinLimits, "no limit is reached")
 }
 
-// atLimit names the first limit that leaves no room for another machine, however small.
-func atLimit(ng *v1alpha1.NodeGroup) string {
+// atLimit names the first limit that leaves no room for another machine, however small. The limit on the cost is one on prices alone, as
+// plans heed it.
+func atLimit(ng *v1alpha1.NodeGroup, prices scheduling.Price) string {
 	if ng.Spec.MaxNodes != nil && ng.Status.Nodes >= *ng.Spec.MaxNodes {
 		return fmt.Sprintf("spec.maxNodes %d is reached", *ng.Spec.MaxNodes)
 	}
@@ -195,8 +197,7 @@ func atLimit(ng *v1alpha1.NodeGroup) string {
 	}
 	if limits.CostPerHour != nil {
 		limit, err := scheduling.ParsePrice(*limits.CostPerHour)
-		cost, costErr := scheduling.ParsePrice(ng.Status.CostPerHour)
-		if err == nil && costErr == nil && cost >= limit {
+		if err == nil && prices >= limit {
 			return fmt.Sprintf("spec.limits.costPerHour %s is reached", *limits.CostPerHour)
 		}
 	}

@@ -73,6 +73,12 @@ func (l *Ledger) Near(class int) []Constraint {
 	return all
 }
 
+// MayFall says whether a pod of the class may come to be where it would not be admitted any more: only what a spread or an affinity
+// admits can others make impossible by where they go.
+func (l *Ledger) MayFall(class int) bool {
+	return len(l.rules[class].spreads) > 0 || len(l.rules[class].near) > 0
+}
+
 // Spreads returns the strict topology spreads of the class.
 func (l *Ledger) Spreads(class int) []Constraint {
 	var all []Constraint

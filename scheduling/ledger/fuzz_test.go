@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/ledger"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
@@ -26,8 +27,8 @@ const seeds = 150
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// world is a random cluster with all kinds of constraints between pods. Nothing in it depends on the node and the pod alone, because
-// that is not for the ledger to judge.
+// world is a random cluster with all kinds of constraints between pods. Nodes have taints, and pods choose among nodes, because spreads
+// count by that. Whether it admits a pod is not for the ledger to judge.
 type world struct {
 	objects snapshot.Objects
 	pending []*corev1.Pod // one of each class
@@ -59,7 +60,7 @@ func newWorld(seed uint64) world {
 
 func (w world) node(r *rand.Rand, name string) *corev1.Node {
 	node := build.MakeNode(name).Zone(pick(r, "z1", "z2", "z3")).Allocatable(pick(r, "1", "2", "4"), "8Gi", pick(r, "3", "20")).
-		Label("rack", pick(r, "r1", "r2"))
+		Label("rack", pick(r, "r1", "r2")).Label("disk", pick(r, "fast", "slow"))
 	return node.With(func(n *corev1.Node) {
 		for _, key := range []string{corev1.LabelTopologyZone, "rack", corev1.LabelHostname} {
 			if r.IntN(8) == 0 {
@@ -68,6 +69,10 @@ func (w world) node(r *rand.Rand, name string) *corev1.Node {
 		}
 		if r.IntN(5) == 0 {
 			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "soft", Effect: corev1.TaintEffectPreferNoSchedule})
+		}
+		if r.IntN(5) == 0 {
+			effect := pick(r, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
+			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "hard", Value: pick(r, "a", "b"), Effect: effect})
 		}
 		if r.IntN(4) == 0 {
 			n.Status.Allocatable["example.com/gpu"] = resource.MustParse("1")
@@ -101,7 +106,28 @@ func (w world) pod(r *rand.Rand, name string) *build.Pod {
 			}
 		}
 	}
+	choosy(r, p)
 	return p
+}
+
+// choosy makes some pods choose among nodes, and tolerate some taints.
+func choosy(r *rand.Rand, p *build.Pod) {
+	switch r.IntN(6) {
+	case 0:
+		p.NodeSelector("disk", pick(r, "fast", "slow"))
+	case 1:
+		p.NodeAffinity("disk", pick(r, "fast", "slow"))
+	case 2:
+		p.OrNodeAffinity("disk", "fast").OrNodeAffinity("rack", "r1")
+	}
+	switch r.IntN(4) {
+	case 0:
+		p.Tolerate("hard")
+	case 1:
+		p.With(func(pod *corev1.Pod) {
+			pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: "hard", Operator: corev1.TolerationOpEqual, Value: pick(r, "a", "b")})
+		})
+	}
 }
 
 func randomise(r *rand.Rand, c *corev1.TopologySpreadConstraint) {
@@ -112,7 +138,7 @@ func randomise(r *rand.Rand, c *corev1.TopologySpreadConstraint) {
 	if r.IntN(3) == 0 {
 		c.MatchLabelKeys = []string{"version", "absent"}
 	}
-	if r.IntN(3) == 0 {
+	if r.IntN(2) == 0 {
 		c.NodeTaintsPolicy = new(pick(r, corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore))
 		c.NodeAffinityPolicy = new(pick(r, corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore))
 	}
@@ -142,18 +168,21 @@ func TestTheLedgerSaysWhatThePluginsSay(t *testing.T) {
 	if more, err := strconv.Atoi(os.Getenv("LEDGER_SEEDS")); err == nil {
 		tries = more
 	}
-	yes, no := 0, 0
+	var all tally
 	for seed := range uint64(tries) {
-		a, b := compare(t, seed)
-		yes, no = yes+a, no+b
+		one := compare(t, seed)
+		all = tally{all.yes + one.yes, all.no + one.no, all.neither + one.neither}
 	}
-	t.Logf("%d verdicts yes, %d no", yes, no)
-	if yes < 20*tries || no < 20*tries {
+	t.Logf("%d verdicts yes, %d no, %d not for the ledger to judge", all.yes, all.no, all.neither)
+	if all.yes < 20*tries || all.no < 20*tries || all.neither < 20*tries {
 		t.Error("the clusters do not try enough")
 	}
 }
 
-func compare(t *testing.T, seed uint64) (yes, no int) {
+// tally counts verdicts. Neither is one of a plugin that looks at the pod and the node alone.
+type tally struct{ yes, no, neither int }
+
+func compare(t *testing.T, seed uint64) (verdicts tally) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 22))
 	w := newWorld(seed)
@@ -184,19 +213,23 @@ func compare(t *testing.T, seed uint64) (yes, no int) {
 					continue
 				}
 				want, got := query.Fits(book.Node(seat).Name), book.Fits(c, seat)
+				if want.Plugin == names.TaintToleration || want.Plugin == names.NodeAffinity {
+					verdicts.neither++
+					continue
+				}
 				if want.Fits != got {
 					t.Fatalf("seed %d, step %d: pod %s on %s: the ledger says %v, the plugins say %s", seed, step, pod.Name, book.Node(seat).Name, got, want)
 				}
 				if got {
-					yes, open = yes+1, append(open, c, seat)
+					verdicts.yes, open = verdicts.yes+1, append(open, c, seat)
 				} else {
-					no++
+					verdicts.no++
 				}
 			}
 		}
 		w.change(t, r, step, snap, book, open)
 	}
-	return yes, no
+	return verdicts
 }
 
 // change places a pod where both say it fits, or adds an empty node, which changes what is even.

@@ -67,13 +67,12 @@ func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	for _, shape := range shapes {
 		l.rules = append(l.rules, l.newRule(shape))
 	}
-	kinds := snap.Kinds()
-	l.meetOthers(kinds, comers)
+	l.meetOthers(snap.Apart(), comers)
 	for _, r := range l.rules {
 		r.feeds = l.fed(r.shape)
 	}
 	l.start(snap)
-	l.countKinds(kinds)
+	l.countKinds(snap.Kinds())
 	return l
 }
 
@@ -281,6 +280,9 @@ func (l *Ledger) RemoveSeat(number int) {
 
 // countKinds enters the pods that are in the picture.
 func (l *Ledger) countKinds(kinds map[*snapshot.Shape]map[string]int) {
+	if len(l.counters) == 0 { // in a large cluster each of thousands of pods may be of a kind of its own
+		return
+	}
 	for shape, on := range kinds {
 		counters := l.fed(shape)
 		if len(counters) == 0 {
@@ -344,6 +346,11 @@ func (l *Ledger) Fits(class, number int) bool {
 
 // Admits says whether constraints between pods admit one more pod of the class to a node, whatever room it has.
 func (l *Ledger) Admits(class, number int) bool { return l.rules[class].admits(number) }
+
+// Repels says whether pods that are counted now keep the class off a node for as long as they stay, whatever room it has.
+func (l *Ledger) Repels(class, number int) bool {
+	return slices.ContainsFunc(l.rules[class].apart, func(c *counter) bool { return c.at(number) > 0 })
+}
 
 // Related says whether the class has, or meets, any constraint between pods, host ports included.
 func (l *Ledger) Related(class int) bool { return l.rules[class].related() }

@@ -171,7 +171,7 @@ func (l *Ledger) holders(term *fwk.AffinityTerm) *counter {
 }
 
 // meetOthers finds the anti-affinity terms that keep classes away: those of pods in the picture, of the classes and of comers.
-func (l *Ledger) meetOthers(kinds map[*snapshot.Shape]map[string]int, comers []*snapshot.Shape) {
+func (l *Ledger) meetOthers(apart map[*snapshot.Shape]bool, comers []*snapshot.Shape) {
 	type holder struct {
 		term fwk.AffinityTerm
 		text string
@@ -183,7 +183,7 @@ func (l *Ledger) meetOthers(kinds map[*snapshot.Shape]map[string]int, comers []*
 			byText[text] = holder{term, text}
 		}
 	}
-	for shape := range kinds {
+	for shape := range apart {
 		add(shape)
 	}
 	for _, shape := range comers {

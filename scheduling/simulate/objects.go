@@ -4,48 +4,32 @@
 package simulate
 
 import (
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
 )
 
-// fill puts the objects that plugins read into the indexers of informers that never run: the listers, and the volume binder's caches,
-// read the indexers. Pods and nodes are not needed there: plugins take them from the snapshot.
-func fill(factory informers.SharedInformerFactory, objects *snapshot.Objects) error {
-	core, storage := factory.Core().V1(), factory.Storage().V1()
-	for _, err := range []error{
-		add(core.Namespaces().Informer().GetIndexer(), objects.Namespaces),
-		add(core.PersistentVolumes().Informer().GetIndexer(), objects.PersistentVolumes),
-		add(core.PersistentVolumeClaims().Informer().GetIndexer(), objects.PersistentVolumeClaims),
-		add(storage.StorageClasses().Informer().GetIndexer(), objects.StorageClasses),
-		add(storage.CSINodes().Informer().GetIndexer(), objects.CSINodes),
-		add(storage.CSIDrivers().Informer().GetIndexer(), objects.CSIDrivers),
-		add(storage.CSIStorageCapacities().Informer().GetIndexer(), append(slices.Clone(objects.CSIStorageCapacities), expectedCapacities(objects)...)),
-		add(storage.VolumeAttachments().Informer().GetIndexer(), objects.VolumeAttachments),
-		add(factory.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer(), objects.PodDisruptionBudgets),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func add[T any](indexer cache.Indexer, objects []T) error {
-	for _, object := range objects {
-		if err := indexer.Add(object); err != nil {
-			return fmt.Errorf("indexing a %T: %w", object, err)
-		}
-	}
-	return nil
+// fill puts the objects that plugins read into the library: the listers, and the volume binder's
+// caches, read the indexers. Pods and nodes are not needed there: plugins take them from the snapshot.
+func fill(l *library, snap *snapshot.Snapshot) {
+	objects := snap.Objects()
+	stock(l, snap, &corev1.Namespace{}, objects.Namespaces)
+	stock(l, snap, &corev1.PersistentVolume{}, objects.PersistentVolumes)
+	stock(l, snap, &corev1.PersistentVolumeClaim{}, objects.PersistentVolumeClaims)
+	stock(l, snap, &storagev1.StorageClass{}, objects.StorageClasses)
+	stock(l, snap, &storagev1.CSINode{}, objects.CSINodes)
+	stock(l, snap, &storagev1.CSIDriver{}, objects.CSIDrivers)
+	stock(l, snap, &storagev1.VolumeAttachment{}, objects.VolumeAttachments)
+	stock(l, snap, &policyv1.PodDisruptionBudget{}, objects.PodDisruptionBudgets)
+	l.put(&storagev1.CSIStorageCapacity{}, newFilled(func() []*storagev1.CSIStorageCapacity {
+		return append(slices.Clone(objects.CSIStorageCapacities), expectedCapacities(objects)...)
+	}))
 }
 
 // csiNodes answers from the snapshot, which knows what a planned node will have.

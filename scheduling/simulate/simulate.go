@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/informers"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -90,11 +89,12 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 	registry[names.VolumeBinding] = once(registry[names.VolumeBinding])
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
 	engine := &Engine{snapshot: snap, ctx: ctx, stop: stop, arguments: map[string][]config.PluginConfig{}}
-	factory := informers.NewSharedInformerFactory(nil, 0) // never started: its indexers are filled below
+	library := newLibrary()
+	fill(library, snap)
 	devices := newDevices(snap)
 	for i := range profiles {
 		fw, err := runtime.NewFramework(ctx, registry, &profiles[i],
-			runtime.WithInformerFactory(factory),
+			runtime.WithInformerFactory(library),
 			runtime.WithSnapshotSharedLister(snap),
 			runtime.WithSharedDRAManager(devices),
 			runtime.WithSharedCSIManager(csiNodes{snap}),
@@ -107,10 +107,6 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 		}
 		engine.frameworks = append(engine.frameworks, fw)
 		engine.arguments[fw.ProfileName()] = profiles[i].PluginConfig
-	}
-	if err := fill(factory, snap.Objects()); err != nil {
-		engine.Close()
-		return nil, err
 	}
 	return engine, nil
 }

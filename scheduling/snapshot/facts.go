@@ -25,12 +25,13 @@ type facts struct {
 	unbound  []*corev1.Pod
 	mu       sync.Mutex
 	likes    map[traits]*corev1.Node
+	kept     *kept
 }
 
 func newFacts(objects *Objects, shapes *Shapes) *facts {
 	f := &facts{
 		objects: objects, nodes: slices.Clone(objects.Nodes), alike: map[traits][]*corev1.Node{}, csiNodes: csiNodesOf(objects),
-		shapes: shapes, likes: map[traits]*corev1.Node{},
+		shapes: shapes, likes: map[traits]*corev1.Node{}, kept: &kept{last: map[string]made{}},
 	}
 	slices.SortFunc(f.nodes, roster.Compare)
 	for _, node := range f.nodes {
@@ -52,7 +53,7 @@ func csiNodesOf(objects *Objects) map[string]*storagev1.CSINode {
 func (f *facts) next(objects *Objects, nodes []roster.Change[*corev1.Node], pods []roster.Change[*corev1.Pod]) *facts {
 	next := &facts{
 		objects: objects, nodes: objects.Nodes, alike: f.alike, csiNodes: f.csiNodes, shapes: f.shapes,
-		unbound: roster.Patch(f.unbound, roster.Only(pods, isUnbound)), likes: map[traits]*corev1.Node{},
+		unbound: roster.Patch(f.unbound, roster.Only(pods, isUnbound)), likes: map[traits]*corev1.Node{}, kept: f.kept,
 	}
 	if !roster.Same(f.objects.CSINodes, objects.CSINodes) {
 		next.csiNodes = csiNodesOf(objects)

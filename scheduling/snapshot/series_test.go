@@ -48,7 +48,15 @@ func everything(t *testing.T, s *snapshot.Snapshot) string {
 	}
 	var kinds []string
 	for shape, on := range s.Kinds() {
+		if s.Apart()[shape] != (len(shape.AntiAffinity()) > 0) {
+			t.Errorf("kind %v: it is among those that keep others off: %t", shape.Pod.Labels, s.Apart()[shape])
+		}
 		kinds = append(kinds, fmt.Sprintf("%s %v %v %v", shape.Pod.Namespace, shape.Pod.Labels, shape.Resources().GetMilliCPU(), on))
+	}
+	for shape := range s.Apart() {
+		if s.Kinds()[shape] == nil {
+			t.Errorf("kind %v keeps others off and is nowhere", shape.Pod.Labels)
+		}
 	}
 	slices.Sort(kinds)
 	fmt.Fprintf(&b, "%s\nunbound %v\n", strings.Join(kinds, "\n"), names(s.Unbound()))

@@ -93,6 +93,8 @@ var _ = Describe("The rendered chart", Label("basic"), func() {
 		Entry(nil, "replicas=2", "additional properties 'replicas' not allowed"),
 		Entry(nil, "provisioning.batchIdel=2s", "at '/provisioning': additional properties 'batchIdel' not allowed"),
 		Entry(nil, "provisioning.batchIdle=soon", "at '/provisioning/batchIdle': 'soon' does not match pattern"),
+		Entry(nil, "provisioning.nodeCost=much", "at '/provisioning/nodeCost': 'much' does not match pattern"),
+		Entry(nil, "provisioning.nodeCost=-0.01", "at '/provisioning/nodeCost': '-0.01' does not match pattern"),
 		Entry(nil, "disruption.interval=10", "at '/disruption/interval': got number, want string"),
 		Entry(nil, "birthTaint.mode=Sometimes", "at '/birthTaint/mode': value must be one of 'Auto', 'Policy', 'Webhook', 'Always', 'Never'"),
 		Entry(nil, "log.level=trace", "at '/log/level': value must be one of 'error', 'info', 'debug'"),
@@ -221,6 +223,12 @@ var _ = Describe("The chart's pod", Label("basic"), func() {
 		Expect(got).To(ConsistOf(want))
 		for _, variable := range podOf().Containers[0].Env {
 			Expect(variable.Name).NotTo(ContainSubstring("BIRTH"), "where the policy does it, nothing is served")
+		}
+	})
+
+	It("counts what a machine costs beside its price, which is nothing by default", func() {
+		for want, args := range map[string][]string{"0": nil, "0.005": {"--set", "provisioning.nodeCost=0.005"}} {
+			Expect(podOf(args...).Containers[0].Env).To(ContainElement(corev1.EnvVar{Name: "VPSIE_AUTOSCALER_NODE_COST", Value: want}))
 		}
 	})
 

@@ -168,7 +168,7 @@ func (r *Report) summary() string {
 	if r.nodeCost > 0 {
 		w.AppendRow(table.Row{"node cost", fmt.Sprintf("%s per hour for each machine beside its price, in the cost and the bound", r.nodeCost)})
 	}
-	w.AppendRow(table.Row{"lower bound", fmt.Sprintf("%s per hour: no machines of these sizes that hold these pods cost less", r.plan.LowerBound)})
+	w.AppendRow(table.Row{"lower bound", fmt.Sprintf("%s per hour: no machines of these sizes that make room for these pods cost less", r.plan.LowerBound)})
 	w.AppendRow(table.Row{"gap", gapText(r.Gap)})
 	w.AppendRow(table.Row{"pods", fmt.Sprintf("%d of %d placed: %d on nodes that are there, %d on %s", onNew+len(r.Placements), total,
 		len(r.Placements), onNew, plural(len(r.Launches), "new machine"))})

@@ -42,8 +42,8 @@ func (s *Trial) Course() (*Course, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !plan.Verified || plan.Omitted > 0 {
-		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Omitted)
+	if !plan.Verified || plan.Refused > 0 {
+		return nil, fmt.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Refused)
 	}
 	return s.CourseOf(plan)
 }

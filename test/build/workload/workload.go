@@ -10,7 +10,10 @@ import (
 	"math"
 	"math/rand/v2"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -157,6 +160,58 @@ func Cluster(seed uint64, nodes, podsPerNode int) snapshot.Objects {
 			replica.Status.Phase = corev1.PodRunning
 			objects.Pods = append(objects.Pods, replica)
 			slot++
+		}
+	}
+	return objects
+}
+
+// Furnish gives the nodes of a cluster what a cluster in use has: VPSie's CSI driver on each, two volumes of running pods on each, with their claims and
+// attachments, three DaemonSets with a pod on each, and a PodDisruptionBudget for each workload.
+func Furnish(objects snapshot.Objects) snapshot.Objects {
+	const class = "vpsie"
+	objects.StorageClasses = append(objects.StorageClasses, build.MakeStorageClass(class, build.VPSieDriver).Obj())
+	objects.CSIDrivers = append(objects.CSIDrivers, build.MakeCSIDriver(build.VPSieDriver).Obj())
+	mounts := map[string]int{}
+	budgets := map[string]bool{}
+	for i, pod := range objects.Pods {
+		app, node := pod.Labels["app"], pod.Spec.NodeName
+		if !budgets[app] {
+			budgets[app] = true
+			objects.PodDisruptionBudgets = append(objects.PodDisruptionBudgets, &policyv1.PodDisruptionBudget{
+				ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: app},
+				Spec:       policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}},
+			})
+		}
+		if mounts[node]++; mounts[node] > 2 {
+			continue
+		}
+		name := "data-" + pod.Name
+		pod = pod.DeepCopy()
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
+		}})
+		objects.Pods[i] = pod
+		objects.PersistentVolumes = append(objects.PersistentVolumes, build.MakePV(name, class).BoundTo(name).Obj())
+		objects.PersistentVolumeClaims = append(objects.PersistentVolumeClaims, build.MakePVC(name, class).BoundTo(name).Obj())
+		objects.VolumeAttachments = append(objects.VolumeAttachments, &storagev1.VolumeAttachment{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       storagev1.VolumeAttachmentSpec{Attacher: build.VPSieDriver, NodeName: node, Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &name}},
+			Status:     storagev1.VolumeAttachmentStatus{Attached: true},
+		})
+	}
+	for _, node := range objects.Nodes {
+		objects.CSINodes = append(objects.CSINodes, build.MakeCSINode(node.Name).Driver(build.VPSieDriver, 7).Obj())
+	}
+	for d := range 3 {
+		name := fmt.Sprintf("agent-%d", d)
+		pod := build.MakePod(name).Label("app", name).CPU("10m").Memory("16Mi").Owner("DaemonSet", name)
+		set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name)}}
+		set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
+		set.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}}, Spec: pod.Obj().Spec}
+		objects.DaemonSets = append(objects.DaemonSets, set)
+		for n, replica := range replicate(pod.Obj(), len(objects.Nodes)) {
+			replica.Spec.NodeName, replica.Status.Phase = objects.Nodes[n].Name, corev1.PodRunning
+			objects.Pods = append(objects.Pods, replica)
 		}
 	}
 	return objects
