@@ -93,7 +93,7 @@ func (p *planner) bound(counts []int) Price {
 	}
 	p.keepOffHosts(&packing, places)
 	p.boundShares(&packing, places, p.loosest)
-	return Price(pack.Bound(packing, p.boundEffort()))
+	return Price(p.boundHosts(packing, places, counts, pack.Bound(packing, p.boundEffort())))
 }
 
 // partOfBound is the part of its effort that the bound of a stopped search gets, in percent. A quarter takes about a sixth of a second for

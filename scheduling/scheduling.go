@@ -232,13 +232,12 @@ func (p *planner) result(omitted int) (Plan, error) {
 	}
 	plan := Plan{
 		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
-		LowerBound: p.launchBound(), Verified: true, Omitted: omitted,
+		Cost: p.cost(), LowerBound: p.launchBound(), Verified: true, Omitted: omitted,
 	}
 	for _, s := range p.settled {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
 	}
 	for _, m := range p.machines {
-		plan.Cost += p.price(m.candidate)
 		for _, pod := range m.pods {
 			plan.Placements = append(plan.Placements, Placement{Pod: nameOf(pod.pod), Node: names[m.name]})
 		}
@@ -248,6 +247,14 @@ func (p *planner) result(omitted int) (Plan, error) {
 	}
 	plan.sort()
 	return plan, nil
+}
+
+// cost is what the planned machines cost per hour.
+func (p *planner) cost() (sum Price) {
+	for _, m := range p.machines {
+		sum += p.price(m.candidate)
+	}
+	return sum
 }
 
 func (p *Plan) sort() {
