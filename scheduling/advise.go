@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -257,12 +258,16 @@ func (m *model) agrees(c, seat int, outlook func() ledger.Outlook) bool {
 	return len(near) == 0 || awaits || !m.book.Lonely(c, outlook())
 }
 
+// roundsOfCounting is how often it is counted how many machines there will be.
+const roundsOfCounting = 3
+
 // solve packs. How even a spread over hosts has to be depends on how many hosts there will be, so that is counted first.
 func (m *model) solve() []pack.Pattern {
-	expected := hosts{}
+	expected := 0
 	packing, loose := m.packing(expected)
 	for round := 0; loose && round < roundsOfCounting; round++ {
-		expected.count(pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: m.input.Stop}).Patterns)
+		rough := pack.Solve(packing, pack.Options{Effort: effortOfCounting, Stop: m.input.Stop})
+		expected = lo.SumBy(rough.Patterns, func(p pack.Pattern) int { return p.Copies })
 		packing, loose = m.packing(expected)
 	}
 	return pack.Solve(packing, m.effort()).Patterns
@@ -271,7 +276,7 @@ func (m *model) solve() []pack.Pattern {
 // keepsake is by how much less a node that is there counts than a new one of its price: a plan moves nothing for a thousandth.
 const keepsake = 1000
 
-func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
+func (m *model) packing(machines int) (packing pack.Problem, loose bool) {
 	outlooks := make([]ledger.Outlook, len(m.candidates))
 	for i, c := range m.candidates {
 		outlooks[i] = m.book.Outlook(c.node, c.template)
@@ -294,9 +299,9 @@ func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
 		places[c] = c
 	}
 	m.keepOffHosts(&packing, places)
-	loose = m.constrain(&packing, m.zones, allZones, expected)
+	m.constrain(&packing, m.zones, allZones)
 	for c := range m.classes {
-		loose = m.evenOut(&packing.Classes[c], c, expected) || loose
+		loose = m.evenOut(&packing.Classes[c], c, machines) || loose
 	}
 	if m.zones[0] == "" { // nodes without a zone are no domain
 		for s := range packing.Spreads {
@@ -308,15 +313,15 @@ func (m *model) packing(expected hosts) (packing pack.Problem, loose bool) {
 
 // evenOut bounds how many pods of a class that is spread over hosts one machine gets, where all of them may find another place: hosts that
 // are there and have none now hold back nobody.
-func (m *model) evenOut(class *pack.Class, c int, expected hosts) (loose bool) {
+func (m *model) evenOut(class *pack.Class, c int, machines int) (loose bool) {
 	for _, spread := range m.book.Spreads(c) {
 		if spread.Key != corev1.LabelHostname || !spread.Self {
 			continue
 		}
 		class.PerMachine = m.perMachine(c)
 		limit := class.Count
-		if expected.machines > 0 {
-			limit = max((class.Count+expected.machines-1)/expected.machines, spread.MaxSkew)
+		if machines > 0 {
+			limit = max((class.Count+machines-1)/machines, spread.MaxSkew)
 		}
 		if loose = true; class.PerMachine == 0 || class.PerMachine > limit {
 			class.PerMachine = limit

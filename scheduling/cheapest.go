@@ -91,9 +91,7 @@ func (p *planner) outcome() outcome {
 		}
 		o.left[len(o.left)-1] += len(p.left[c])
 	}
-	for _, m := range p.machines {
-		o.cost += p.price(m.candidate)
-	}
+	o.cost = p.cost()
 	return o
 }
 

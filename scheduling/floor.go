@@ -103,7 +103,7 @@ func (p *planner) boundOf(counts, most []int, nodes []present) Price {
 	}
 	p.keepOffHosts(&packing, places)
 	p.boundShares(&packing, places, func(w *workload) int { return p.loosestBeside(w, nodes) })
-	return Price(pack.Bound(packing, p.boundEffort()))
+	return Price(p.boundHosts(packing, places, counts, pack.Bound(packing, p.boundEffort())))
 }
 
 // partOfBound is the part of its effort that the bound of a stopped search gets, in percent. A quarter takes about a sixth of a second for

@@ -31,12 +31,12 @@ const (
 )
 
 func (p *planner) chooseIn(even evenness) []pack.Pattern {
-	packing, loose := p.packing(even, hosts{})
+	packing, loose := p.packing(even)
 	if len(packing.Classes) == 0 || (even != allZones && len(packing.Spreads) == 0) {
 		return nil
 	}
 	if loose {
-		return p.chooseHosts(even, packing)
+		return p.chooseHosts(packing)
 	}
 	return pack.Solve(packing, p.effort()).Patterns
 }
@@ -45,8 +45,8 @@ func (p *problem) effort() pack.Options {
 	return pack.Options{Effort: p.input.Effort, Stop: p.input.Stop}
 }
 
-// packing is the pods that are left, in numbers. Loose says that the number of hosts matters.
-func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, loose bool) {
+// packing is the pods that are left, in numbers. Loose says that how many hosts there will be matters.
+func (p *planner) packing(even evenness) (packing pack.Problem, loose bool) {
 	zones := p.zones()
 	packing = pack.Problem{Pools: p.budgets, Machines: p.kinds(zones)}
 	outlooks := make([]ledger.Outlook, len(p.candidates))
@@ -71,7 +71,7 @@ func (p *planner) packing(even evenness, expected hosts) (packing pack.Problem, 
 	}
 	p.boundShares(&packing, places, p.strictest)
 	p.keepOffHosts(&packing, places)
-	loose = p.constrain(&packing, zones, even, expected)
+	loose = p.constrain(&packing, zones, even)
 	return packing, loose
 }
 
@@ -116,7 +116,7 @@ func (p *problem) kinds(zones []string) []pack.Machine {
 func (p *problem) price(c *candidate) Price { return c.offering.Price + p.input.NodeCost }
 
 // constrain tells packing of the constraints between pods that it can heed. The others are heeded when its machines are filled.
-func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness, expected hosts) (loose bool) {
+func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness) (loose bool) {
 	var known []ledger.Constraint
 	together := newUnion(len(p.classes))
 	for c := range p.classes {
@@ -134,7 +134,8 @@ func (p *planner) constrain(packing *pack.Problem, zones []string, even evenness
 				continue
 			}
 			if constraint.Key == corev1.LabelHostname {
-				loose = p.evenHosts(packing, constraint, c, expected) || loose
+				p.evenHosts(&packing.Classes[c], constraint)
+				loose = true
 			} else if constraint.Key == corev1.LabelTopologyZone && !slices.ContainsFunc(known, constraint.Equal) {
 				known = append(known, constraint)
 				packing.Spreads = append(packing.Spreads, p.evenZones(constraint, zones, even))

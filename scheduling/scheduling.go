@@ -233,13 +233,12 @@ func (p *planner) result(seen check) (Plan, error) {
 	}
 	plan := Plan{
 		Launches: launches, Placements: slices.Clone(p.running), Rejections: rejections,
-		Verified: seen.accepted == len(p.placements()), Refused: seen.refused, Omitted: seen.omitted,
+		Cost: p.cost(), Verified: seen.accepted == len(p.placements()), Refused: seen.refused, Omitted: seen.omitted,
 	}
 	for _, s := range p.settled {
 		plan.Placements = append(plan.Placements, Placement{Pod: nameOf(s.pod), Node: s.node})
 	}
 	for _, m := range p.machines {
-		plan.Cost += p.price(m.candidate)
 		for _, pod := range m.pods {
 			plan.Placements = append(plan.Placements, Placement{Pod: nameOf(pod.pod), Node: names[m.name]})
 		}
@@ -253,6 +252,14 @@ func (p *Plan) bound(least Price) {
 	if p.LowerBound, p.Gap = least, 0; least > 0 {
 		p.Gap = float64(p.Cost)/float64(least) - 1
 	}
+}
+
+// cost is what the planned machines cost per hour.
+func (p *planner) cost() (sum Price) {
+	for _, m := range p.machines {
+		sum += p.price(m.candidate)
+	}
+	return sum
 }
 
 func (p *Plan) sort() {
