@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -57,6 +58,12 @@ func TestLowerBound(t *testing.T) {
 		"whose scheduler a pod has does not count": {pods: append(running("a"), other("b")...), group: group, offerings: []*build.Offering{small}, want: 0.02},
 		"where others need three machines, three pods that are spread over hosts are on three": {
 			pods: append(replicas("lone", 3, "100m", apart), replicas("even", 3, "1500m", spread)...), group: group, offerings: []*build.Offering{tiny, large}, want: 0.09,
+		},
+		"a spread without a selector counts no pod, and leaves all on one": {
+			pods: replicas("even", 4, "100m", func(p *build.Pod) {
+				p.Spread(corev1.LabelHostname, "even").Constraint(func(c *corev1.TopologySpreadConstraint) { c.LabelSelector = &metav1.LabelSelector{} })
+			}),
+			nodes: []*corev1.Node{build.MakeNode("old").Allocatable("2", "4Gi", "110").Obj()}, group: group, offerings: []*build.Offering{small}, want: 0.01,
 		},
 		"where others need one, they are": {
 			pods: append(replicas("lone", 1, "100m", apart), replicas("even", 3, "1500m", spread)...), group: group, offerings: []*build.Offering{tiny, large}, want: 0.03,

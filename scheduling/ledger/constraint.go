@@ -85,7 +85,8 @@ func (l *Ledger) Spreads(class int) []Constraint {
 	for i := range l.rules[class].spreads {
 		s := &l.rules[class].spreads[i]
 		c := l.constraint(s.counter)
-		c.MaxSkew, c.MinDomains, c.Self = int(s.maxSkew), int(s.minDomains), s.self == 1
+		// A spread without a selector admits a pod as if it counted it, and counts none.
+		c.MaxSkew, c.MinDomains, c.Self = int(s.maxSkew), int(s.minDomains), s.self == 1 && slices.Contains(c.Members, class)
 		all = append(all, c)
 	}
 	return all
