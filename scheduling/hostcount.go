@@ -75,9 +75,12 @@ func (l *level) size() (items int) {
 // their number is looked for with a part of the effort, and with more of it each time.
 func (l *level) follow() trial {
 	none := make([]int, len(l.sets))
+	next := l.machinesOf(l.estimate(l.unheeded))
+	if !l.shares(next) { // there are so many machines in any case that no host need get any
+		return trial{none, l.solve(none, l.effort())}
+	}
 	apart := trial{none, l.estimate(l.packing(none))}
 	best := apart
-	next := l.machinesOf(l.estimate(l.unheeded))
 	for round := 0; round < roundsOfNumbers && l.shares(next); round++ {
 		next = l.step(&best, next, effortOfCounting)
 	}
