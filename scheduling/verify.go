@@ -77,8 +77,16 @@ func (p *planner) show() (refused []settlement, err error) {
 		byClass[s.class] = append(byClass[s.class], s)
 	}
 	for c, wanted := range byClass {
-		if p.classes[c].opaque || len(wanted) == 0 {
-			continue // the plugins were asked about each opaque pod when it was placed
+		if len(wanted) == 0 {
+			continue
+		}
+		if p.classes[c].opaque {
+			more, err := p.showOpaque(wanted)
+			if err != nil {
+				return nil, err
+			}
+			refused = append(refused, more...)
+			continue
 		}
 		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
 		asked := map[string]bool{}
@@ -94,6 +102,26 @@ func (p *planner) show() (refused []settlement, err error) {
 			if !verdict.Fits {
 				refused = append(refused, s)
 			}
+		}
+	}
+	return refused, nil
+}
+
+// showOpaque asks about every pod by itself, its own volumes and devices given back for as long as the question lasts: even twins have not
+// got the same ones. Only of twins that have none, because it is their scheduler that nobody can foresee, one on each node is asked.
+func (p *planner) showOpaque(wanted []settlement) (refused []settlement, err error) {
+	asked := map[string]bool{}
+	for _, s := range wanted {
+		if asked[s.node] && !p.engine.Reserves(s.pod) {
+			continue
+		}
+		asked[s.node] = true
+		verdict, err := p.engine.FitsAgain(s.pod, s.node)
+		if err != nil {
+			return nil, err
+		}
+		if !verdict.Fits {
+			refused = append(refused, s)
 		}
 	}
 	return refused, nil
