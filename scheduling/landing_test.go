@@ -71,7 +71,7 @@ func TestKubeSchedulerBindsWhatWasPlanned(t *testing.T) {
 	if *oracleScenarios < 100 {
 		return
 	}
-	for _, name := range trial.Kinds() {
+	for _, name := range slices.Concat(trial.Kinds(), trial.Mixes()) {
 		if total.byKind[name] == 0 {
 			t.Errorf("no pod was ever placed of kind %q", name)
 		}
@@ -103,7 +103,11 @@ type carried struct{ *trial.Course }
 
 // follow makes a plan for a random scenario and has kube-scheduler carry it out.
 func follow(ctx context.Context, seed uint64) (tally, error) {
-	course, err := trial.Wide(seed).Course()
+	made := trial.Wide
+	if seed%2 == 1 {
+		made = trial.Mixed
+	}
+	course, err := made(seed).Course()
 	if err != nil {
 		return tally{}, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -91,6 +92,7 @@ func newOracle(ctx context.Context, objects snapshot.Objects) (*oracle, error) {
 	o.client.PrependWatchReactor("*", o.watch)
 	o.client.PrependReactor("update", "*", o.update)
 	o.client.PrependReactor("create", "pods", o.bind)
+	o.client.PrependReactor("create", "resourceclaims", o.claim)
 	o.client.PrependReactor("patch", "pods", o.condition)
 	if err := o.add(objects); err != nil {
 		return nil, err
@@ -193,6 +195,26 @@ func (o *oracle) bind(action clienttesting.Action) (bool, runtime.Object, error)
 	return true, binding, o.tracker.Update(resource, pod, binding.Namespace)
 }
 
+// claim stores the claim that kube-scheduler writes for a pod which requests devices by the name of a resource.
+func (o *oracle) claim(action clienttesting.Action) (bool, runtime.Object, error) {
+	create, ok := action.(clienttesting.CreateAction)
+	if !ok || action.GetSubresource() != "" {
+		return false, nil, nil
+	}
+	claim, ok := create.GetObject().DeepCopyObject().(*resourceapi.ResourceClaim)
+	if !ok {
+		return false, nil, nil
+	}
+	if err := o.stamp(claim); err != nil {
+		return true, nil, err
+	}
+	if claim.Name == "" {
+		claim.Name = claim.GenerateName + claim.ResourceVersion
+	}
+	claim.UID = types.UID(claim.Name)
+	return true, claim, o.tracker.Create(action.GetResource(), claim, claim.Namespace)
+}
+
 // condition sees kube-scheduler say that a pod is unschedulable.
 func (o *oracle) condition(action clienttesting.Action) (bool, runtime.Object, error) {
 	patch, ok := action.(clienttesting.PatchAction)
@@ -237,6 +259,9 @@ func (o *oracle) place(ctx context.Context, pod *corev1.Pod, nominated string) (
 		node, said = o.verdict(pod)
 		return said
 	})
+	if err == nil && node != "" && takesDevices(pod) { // the next pod that has the claim must find it allocated
+		err = until(ctx, patience, func() bool { return o.bound(pod) })
+	}
 	if err != nil {
 		return "", fmt.Errorf("waiting for kube-scheduler to say something about pod %q: %w", pod.Name, err)
 	}
@@ -244,6 +269,19 @@ func (o *oracle) place(ctx context.Context, pod *corev1.Pod, nominated string) (
 		err = o.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
 	}
 	return node, err
+}
+
+func takesDevices(pod *corev1.Pod) bool {
+	return len(pod.Spec.ResourceClaims) > 0 && !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
+}
+
+// bound says whether the store has the pod on a node.
+func (o *oracle) bound(pod *corev1.Pod) bool {
+	stored, err := o.tracker.Get(corev1.SchemeGroupVersion.WithResource("pods"), pod.Namespace, pod.Name)
+	if err != nil {
+		return false
+	}
+	return stored.(*corev1.Pod).Spec.NodeName != ""
 }
 
 // sees waits until kube-scheduler knows nodes, and how many pods are on all nodes.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -82,6 +83,14 @@ func (s *Trial) CourseOf(plan scheduling.Plan) (*Course, error) {
 	}
 	if c.Arrival, err = c.settle(engine, c.templates()); err != nil {
 		return nil, err
+	}
+	c.Before.ResourceSlices = slices.Clone(c.Before.ResourceSlices)
+	for _, node := range c.Arrival.Nodes { // what a driver will publish is no harm before there is such a node
+		if twin := cluster.Twin(node); twin != nil && slices.ContainsFunc(s.Objects.ResourceSlices, func(slice *resourceapi.ResourceSlice) bool {
+			return *slice.Spec.NodeName == twin.Name
+		}) {
+			c.Before.ResourceSlices = append(c.Before.ResourceSlices, devicesOf(node.Name))
+		}
 	}
 	c.Later, rest, err = sequence(engine, append(rest, later...)) // some want to be near a pod that is to come
 	for _, r := range rest {
