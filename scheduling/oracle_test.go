@@ -34,6 +34,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/trial"
 )
 
 // patience is how long kube-scheduler may take to say something about a pod.
@@ -117,6 +118,7 @@ func (o *oracle) add(objects snapshot.Objects) error {
 	all = appendObjects(all, objects.Nodes, objects.VirtualNodes)
 	all = appendObjects(all, objects.Pods)
 	all = appendObjects(all, objects.Namespaces)
+	all = appendObjects(all, objects.PodGroups)
 	all = appendObjects(all, objects.PersistentVolumes)
 	all = appendObjects(all, objects.PersistentVolumeClaims)
 	all = appendObjects(all, objects.StorageClasses)
@@ -218,7 +220,8 @@ func (o *oracle) claim(action clienttesting.Action) (bool, runtime.Object, error
 // condition sees kube-scheduler say that a pod is unschedulable.
 func (o *oracle) condition(action clienttesting.Action) (bool, runtime.Object, error) {
 	patch, ok := action.(clienttesting.PatchAction)
-	if ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonUnschedulable) {
+	said := ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonUnschedulable)
+	if said || (ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonSchedulerError)) { // so it calls a gang without any node
 		o.mu.Lock()
 		o.refused[types.NamespacedName{Namespace: patch.GetNamespace(), Name: patch.GetName()}] = true
 		o.mu.Unlock()
@@ -249,26 +252,37 @@ func (o *oracle) verdict(pod *corev1.Pod) (node string, said bool) {
 	return "", o.refused[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
 }
 
-// place creates a pod that is nominated to a node, and returns the node that kube-scheduler chooses; nothing if it finds none.
-func (o *oracle) place(ctx context.Context, pod *corev1.Pod, nominated string) (string, error) {
-	if err := o.submit(ctx, pod, nominated); err != nil {
-		return "", err
+// place creates pods, each nominated to a node, and returns the nodes that kube-scheduler chooses; nothing where it finds none. More than one
+// pod is a gang, of which it may think of nodes for some and then start none: there what is bound counts.
+func (o *oracle) place(ctx context.Context, steps ...trial.Step) ([]string, error) {
+	for _, step := range steps {
+		if err := o.submit(ctx, step.Pod, step.Node); err != nil {
+			return nil, err
+		}
 	}
-	var node string
-	err := until(ctx, patience, func() (said bool) {
-		node, said = o.verdict(pod)
-		return said
-	})
-	if err == nil && node != "" && takesDevices(pod) { // the next pod that has the claim must find it allocated
-		err = until(ctx, patience, func() bool { return o.bound(pod) })
+	nodes := make([]string, len(steps))
+	for i, step := range steps {
+		err := until(ctx, patience, func() (said bool) {
+			nodes[i], said = o.verdict(step.Pod)
+			if nodes[i] != "" && (trial.GangOf(step.Pod) != "" || takesDevices(step.Pod)) { // others with the claim must find it allocated
+				return o.bound(step.Pod)
+			}
+			return said
+		})
+		if err != nil {
+			return nil, fmt.Errorf("waiting for kube-scheduler to say something about pod %q: %w", step.Pod.Name, err)
+		}
 	}
-	if err != nil {
-		return "", fmt.Errorf("waiting for kube-scheduler to say something about pod %q: %w", pod.Name, err)
+	for i, step := range steps {
+		if nodes[i] != "" {
+			continue
+		}
+		// So that it does not come back when something changes.
+		if err := o.client.CoreV1().Pods(step.Pod.Namespace).Delete(ctx, step.Pod.Name, metav1.DeleteOptions{}); err != nil {
+			return nil, err
+		}
 	}
-	if node == "" { // so that it does not come back when something changes
-		err = o.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	}
-	return node, err
+	return nodes, nil
 }
 
 func takesDevices(pod *corev1.Pod) bool {

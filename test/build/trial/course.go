@@ -63,9 +63,15 @@ func (s *Trial) CourseOf(plan scheduling.Plan) (*Course, error) {
 	}
 	defer engine.Close()
 	var now, later []Step
+	waits := map[string]bool{} // gangs, for a new node
+	for _, p := range c.Plan.Placements {
+		if gang := GangOf(s.Pod(p.Pod.Name)); gang != "" && !cluster.Has(p.Node) {
+			waits[gang] = true
+		}
+	}
 	for _, p := range c.Plan.Placements {
 		step := Step{s.Pod(p.Pod.Name), p.Node}
-		if cluster.Has(p.Node) {
+		if cluster.Has(p.Node) && !waits[GangOf(step.Pod)] {
 			now = append(now, step)
 		} else {
 			later = append(later, step)
