@@ -81,11 +81,14 @@ func (p *planner) show() (refused []settlement, err error) {
 			continue
 		}
 		if p.classes[c].opaque {
-			more, err := p.showOpaque(wanted)
+			opaque, err := p.showOpaque(wanted)
+			if err == nil && len(opaque) > 0 {
+				opaque, err = p.refusedFirst(opaque)
+			}
 			if err != nil {
 				return nil, err
 			}
-			refused = append(refused, more...)
+			refused = append(refused, opaque...)
 			continue
 		}
 		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
@@ -111,11 +114,31 @@ func (p *planner) show() (refused []settlement, err error) {
 // got the same ones. Only of twins that have none, because it is their scheduler that nobody can foresee, one on each node is asked.
 func (p *planner) showOpaque(wanted []settlement) (refused []settlement, err error) {
 	asked := map[string]bool{}
-	for _, s := range wanted {
-		if asked[s.node] && !p.engine.Reserves(s.pod) {
-			continue
-		}
+	return p.refusedOf(wanted, func(s settlement) bool {
+		again := asked[s.node] && !p.engine.Reserves(s.pod)
 		asked[s.node] = true
+		return !again
+	})
+}
+
+// refusedFirst returns those of the refused that kube-scheduler would also refuse before any of the machines comes: a machine is a host, and
+// perhaps a zone, without pods of a class, and makes a spread impossible that was even when kube-scheduler saw to it.
+func (p *planner) refusedFirst(refused []settlement) (still []settlement, err error) {
+	p.engine.Fork()
+	defer p.engine.Revert()
+	for _, m := range p.machines {
+		if err := p.clear(m.name); err != nil {
+			return nil, err
+		}
+	}
+	there := func(s settlement) bool { return p.machine(s.node) == nil }
+	still, err = p.refusedOf(refused, there)
+	return append(still, filter(refused, func(s settlement) bool { return !there(s) })...), err
+}
+
+// refusedOf asks about some of the pods where they are.
+func (p *planner) refusedOf(wanted []settlement, asks func(settlement) bool) (refused []settlement, err error) {
+	for _, s := range filter(wanted, asks) {
 		verdict, err := p.engine.FitsAgain(s.pod, s.node)
 		if err != nil {
 			return nil, err

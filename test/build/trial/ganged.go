@@ -36,10 +36,14 @@ func (s *Trial) gang(r *rand.Rand, w int, name string) {
 	cpu, memory := fmt.Sprintf("%dm", 50*(1+r.IntN(60))), fmt.Sprintf("%dMi", 64*(1+r.IntN(80)))
 	demand := demand{r: r, s: s, app: app, choice: r.IntN(100)}
 	priority := int32(demand.choice % 3) //nolint:gosec // it is less than 3
+	ofGroup := priority
+	if demand.choice%10 == 9 { // a mistake, over which kube-scheduler starts none
+		ofGroup++
+	}
 	s.Objects.PodGroups = append(s.Objects.PodGroups, &schedulingv1beta1.PodGroup{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: app},
 		Spec: schedulingv1beta1.PodGroupSpec{
-			Priority: &priority,
+			Priority: &ofGroup,
 			SchedulingPolicy: schedulingv1beta1.PodGroupSchedulingPolicy{Gang: &schedulingv1beta1.GangSchedulingPolicy{
 				MinCount: int32(pick(r, size, size, size-1, 1, size+1)), //nolint:gosec // it is less than 10
 			}},
