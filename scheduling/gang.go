@@ -62,14 +62,7 @@ func gangsOf(in Input) (gangs []*gang, waiting []Rejection) {
 	if !simulate.Gangs() {
 		return nil, nil
 	}
-	least, groups := map[types.NamespacedName]int{}, map[types.NamespacedName]*schedulingv1beta1.PodGroup{}
-	for _, group := range in.Cluster.Objects().PodGroups {
-		name := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}
-		groups[name] = group
-		if least[name] = 0; group.Spec.SchedulingPolicy.Gang != nil {
-			least[name] = int(group.Spec.SchedulingPolicy.Gang.MinCount)
-		}
-	}
+	least, groups := groupsOf(in)
 	byName := map[types.NamespacedName]*gang{}
 	of := func(pod *corev1.Pod) *gang {
 		name, member := groupOf(pod)
@@ -120,6 +113,19 @@ func gangsOf(in Input) (gangs []*gang, waiting []Rejection) {
 		return false
 	})
 	return gangs, waiting
+}
+
+// groupsOf returns the pod groups, and how many pods each starts with.
+func groupsOf(in Input) (least map[types.NamespacedName]int, groups map[types.NamespacedName]*schedulingv1beta1.PodGroup) {
+	least, groups = map[types.NamespacedName]int{}, map[types.NamespacedName]*schedulingv1beta1.PodGroup{}
+	for _, group := range in.Cluster.Objects().PodGroups {
+		name := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}
+		groups[name] = group
+		if least[name] = 0; group.Spec.SchedulingPolicy.Gang != nil {
+			least[name] = int(group.Spec.SchedulingPolicy.Gang.MinCount)
+		}
+	}
+	return least, groups
 }
 
 // compare finds out whether kube-scheduler tries the group's pods at all: it insists on one priority, that of the group, which the API server

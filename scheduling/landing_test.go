@@ -107,11 +107,11 @@ func followAll(t *testing.T, scenarios int, made func(seed uint64) *trial.Trial)
 }
 
 // expect fails unless as many pods of each kind were placed.
-func (t *tally) expect(test *testing.T, kinds []string, least int) {
-	test.Helper()
+func (total tally) expect(t *testing.T, kinds []string, least int) {
+	t.Helper()
 	for _, kind := range kinds {
-		if t.byKind[kind] < least {
-			test.Errorf("%d pods were placed of kind %q, want at least %d", t.byKind[kind], kind, least)
+		if total.byKind[kind] < least {
+			t.Errorf("%d pods were placed of kind %q, want at least %d", total.byKind[kind], kind, least)
 		}
 	}
 }
@@ -169,6 +169,10 @@ func (s carried) obey(ctx context.Context) error {
 	var failures []error
 	expect := func(steps []trial.Step) error {
 		got, err := o.place(ctx, steps...)
+		if err == nil && len(steps) == 1 && got[0] == "" && steps[0].Node != "" && len(steps[0].Pod.Spec.Volumes) > 0 {
+			// Who shares a claim may come while kube-scheduler writes into it for the one before, and is tried again.
+			got, err = o.place(ctx, steps...)
+		}
 		for i, step := range steps {
 			if err == nil && got[i] != step.Node {
 				failures = append(failures, fmt.Errorf("kube-scheduler puts pod %s (%s) on %q, planned is %q",
