@@ -55,7 +55,9 @@ func TestKubeSchedulerBindsWhatWasPlanned(t *testing.T) {
 		return
 	}
 	total.expect(t, trial.Kinds(), 1)
-	total.expect(t, trial.Mixes(), *oracleScenarios/100)
+	if *oracleScenarios >= 500 { // few are too few for each of them
+		total.expect(t, trial.Mixes(), *oracleScenarios/100)
+	}
 	if total.planned < 10**oracleScenarios || total.launches < *oracleScenarios || total.rejected < *oracleScenarios/2 {
 		t.Error("the scenarios do not try enough")
 	}
