@@ -4,8 +4,8 @@
 
 # fuzz.sh runs each fuzz target for FUZZTIME, one after another; inputs it finds go to testdata/fuzz of the package.
 # Then the ledger is compared with kube-scheduler's plugins on LEDGER_SEEDS random clusters, the same ones each time.
-# Then kube-scheduler itself, in the process, is asked about ORACLE_SCENARIOS random plans, from seed ORACLE_FIRST on (the clock's if it is
-# left out); a failure prints its seed and how to try that one alone.
+# Then kube-scheduler itself, in the process, is asked about ORACLE_SCENARIOS random plans and a fifth as many with pod groups, from seed ORACLE_FIRST
+# on (the clock's if it is left out); a failure prints its seed and how to try that one alone.
 # Fuzzing compiles all that a package imports once more, with counters: minutes for one that imports Kubernetes, the first time.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -25,4 +25,4 @@ printf '== %s random clusters for the ledger and the plugins ==\n' "${LEDGER_SEE
 LEDGER_SEEDS=$LEDGER_SEEDS go test ./scheduling/ledger -run='^TestTheLedgerSaysWhatThePluginsSay$' -v -timeout=1h
 first=${ORACLE_FIRST:-$(date +%s)}
 printf '== %s scenarios for kube-scheduler, from seed %s on ==\n' "${ORACLE_SCENARIOS:=10000}" "$first"
-go test ./scheduling -run='^TestKubeSchedulerBindsWhatWasPlanned$' -v -timeout=6h -oracle.first="$first" -oracle.scenarios="$ORACLE_SCENARIOS"
+go test ./scheduling -run='^TestKubeScheduler(BindsWhatWasPlanned|StartsGangsAsPlanned)$' -v -timeout=6h -oracle.first="$first" -oracle.scenarios="$ORACLE_SCENARIOS"

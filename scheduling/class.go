@@ -39,6 +39,8 @@ type class struct {
 	relational bool
 	// opaque: it takes volumes or devices, which are not counted. Its pods are placed one by one by the plugins.
 	opaque bool
+	// alien: its scheduler's plugins are not those that the book foresees. It is opaque too.
+	alien bool
 
 	still    *still             // what nodes look like to it, other pods and its requests aside
 	verdicts []simulate.Verdict // by candidate: on an empty machine, relations to other pods aside

@@ -172,11 +172,11 @@ func labelValues(key string, offerings []Offering) string {
 	return "values that offerings have: " + values
 }
 
-func filter(offerings []Offering, keep func(Offering) bool) []Offering {
-	var kept []Offering
-	for _, o := range offerings {
-		if keep(o) {
-			kept = append(kept, o)
+func filter[T any](list []T, keep func(T) bool) []T {
+	var kept []T
+	for _, one := range list {
+		if keep(one) {
+			kept = append(kept, one)
 		}
 	}
 	return kept

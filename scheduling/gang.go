@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
 	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 
@@ -23,6 +24,7 @@ type gang struct {
 	placed   int // of them on a node, before the plan
 	pending  []*corev1.Pod
 	priority int32
+	discord  string // why kube-scheduler never tries them, however many there are
 }
 
 // withGangs makes a plan that leaves out every gang of which not enough pods find a place: the least important first, because without it
@@ -62,13 +64,7 @@ func gangsOf(in Input) (gangs []*gang, waiting []Rejection) {
 	if !simulate.Gangs() {
 		return nil, nil
 	}
-	least := map[types.NamespacedName]int{}
-	for _, group := range in.Cluster.Objects().PodGroups {
-		name := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}
-		if least[name] = 0; group.Spec.SchedulingPolicy.Gang != nil {
-			least[name] = int(group.Spec.SchedulingPolicy.Gang.MinCount)
-		}
-	}
+	least, groups := groupsOf(in)
 	byName := map[types.NamespacedName]*gang{}
 	of := func(pod *corev1.Pod) *gang {
 		name, member := groupOf(pod)
@@ -88,11 +84,13 @@ func gangsOf(in Input) (gangs []*gang, waiting []Rejection) {
 			g.there++
 			g.pending = append(g.pending, pod)
 			g.priority = max(g.priority, schedulinghelper.PodPriority(pod))
+			g.compare(groups[g.name], pod)
 		}
 	}
 	for _, pod := range in.Cluster.Objects().Pods {
 		if name, member := groupOf(pod); member && !pending[nameOf(pod)] && byName[name] != nil {
 			byName[name].there++
+			byName[name].compare(groups[name], pod)
 			if _, placed := in.Cluster.NodeOf(pod); placed {
 				byName[name].placed++
 			}
@@ -110,10 +108,38 @@ func gangsOf(in Input) (gangs []*gang, waiting []Rejection) {
 			waiting = append(waiting, g.reject(fmt.Sprintf(
 				"its pod group %q starts with at least %d pods, of which %d exist", g.name, g.least, g.there))...)
 			return true
+		case g.discord != "":
+			waiting = append(waiting, g.reject(g.discord)...)
+			return true
 		}
 		return false
 	})
 	return gangs, waiting
+}
+
+// groupsOf returns the pod groups, and how many pods each starts with.
+func groupsOf(in Input) (least map[types.NamespacedName]int, groups map[types.NamespacedName]*schedulingv1beta1.PodGroup) {
+	least, groups = map[types.NamespacedName]int{}, map[types.NamespacedName]*schedulingv1beta1.PodGroup{}
+	for _, group := range in.Cluster.Objects().PodGroups {
+		name := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}
+		groups[name] = group
+		if least[name] = 0; group.Spec.SchedulingPolicy.Gang != nil {
+			least[name] = int(group.Spec.SchedulingPolicy.Gang.MinCount)
+		}
+	}
+	return least, groups
+}
+
+// compare finds out whether kube-scheduler tries the group's pods at all: it insists on one priority, that of the group, which the API server
+// works out. A machine for them would stand idle.
+func (g *gang) compare(group *schedulingv1beta1.PodGroup, pod *corev1.Pod) {
+	if group == nil || group.Spec.Priority == nil || g.discord != "" {
+		return
+	}
+	if want, has := *group.Spec.Priority, schedulinghelper.PodPriority(pod); want != has {
+		g.discord = fmt.Sprintf("its pod group %q has priority %d and pod %q has %d: kube-scheduler starts none of them; give both the same priorityClassName",
+			g.name, want, pod.Name, has)
+	}
 }
 
 func groupOf(pod *corev1.Pod) (types.NamespacedName, bool) {

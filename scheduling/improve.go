@@ -107,7 +107,7 @@ func (p *planner) refill(m *machine) error {
 func (p *planner) clear(node string) error {
 	snap := p.engine.Snapshot()
 	for _, pod := range snap.PodsOn(node) {
-		if err := snap.RemovePod(pod); err != nil {
+		if err := p.engine.Remove(pod); err != nil {
 			return err
 		}
 	}

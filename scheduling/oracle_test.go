@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,6 +34,7 @@ import (
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/simulate"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling/snapshot"
+	"github.com/vpsieinc/vpsie-k8s-autoscaler/test/build/trial"
 )
 
 // patience is how long kube-scheduler may take to say something about a pod.
@@ -91,6 +93,7 @@ func newOracle(ctx context.Context, objects snapshot.Objects) (*oracle, error) {
 	o.client.PrependWatchReactor("*", o.watch)
 	o.client.PrependReactor("update", "*", o.update)
 	o.client.PrependReactor("create", "pods", o.bind)
+	o.client.PrependReactor("create", "resourceclaims", o.claim)
 	o.client.PrependReactor("patch", "pods", o.condition)
 	if err := o.add(objects); err != nil {
 		return nil, err
@@ -115,6 +118,7 @@ func (o *oracle) add(objects snapshot.Objects) error {
 	all = appendObjects(all, objects.Nodes, objects.VirtualNodes)
 	all = appendObjects(all, objects.Pods)
 	all = appendObjects(all, objects.Namespaces)
+	all = appendObjects(all, objects.PodGroups)
 	all = appendObjects(all, objects.PersistentVolumes)
 	all = appendObjects(all, objects.PersistentVolumeClaims)
 	all = appendObjects(all, objects.StorageClasses)
@@ -193,10 +197,31 @@ func (o *oracle) bind(action clienttesting.Action) (bool, runtime.Object, error)
 	return true, binding, o.tracker.Update(resource, pod, binding.Namespace)
 }
 
+// claim stores the claim that kube-scheduler writes for a pod which requests devices by the name of a resource.
+func (o *oracle) claim(action clienttesting.Action) (bool, runtime.Object, error) {
+	create, ok := action.(clienttesting.CreateAction)
+	if !ok || action.GetSubresource() != "" {
+		return false, nil, nil
+	}
+	claim, ok := create.GetObject().DeepCopyObject().(*resourceapi.ResourceClaim)
+	if !ok {
+		return false, nil, nil
+	}
+	if err := o.stamp(claim); err != nil {
+		return true, nil, err
+	}
+	if claim.Name == "" {
+		claim.Name = claim.GenerateName + claim.ResourceVersion
+	}
+	claim.UID = types.UID(claim.Name)
+	return true, claim, o.tracker.Create(action.GetResource(), claim, claim.Namespace)
+}
+
 // condition sees kube-scheduler say that a pod is unschedulable.
 func (o *oracle) condition(action clienttesting.Action) (bool, runtime.Object, error) {
 	patch, ok := action.(clienttesting.PatchAction)
-	if ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonUnschedulable) {
+	said := ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonUnschedulable)
+	if said || (ok && strings.Contains(string(patch.GetPatch()), corev1.PodReasonSchedulerError)) { // so it calls a gang without any node
 		o.mu.Lock()
 		o.refused[types.NamespacedName{Namespace: patch.GetNamespace(), Name: patch.GetName()}] = true
 		o.mu.Unlock()
@@ -227,23 +252,50 @@ func (o *oracle) verdict(pod *corev1.Pod) (node string, said bool) {
 	return "", o.refused[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
 }
 
-// place creates a pod that is nominated to a node, and returns the node that kube-scheduler chooses; nothing if it finds none.
-func (o *oracle) place(ctx context.Context, pod *corev1.Pod, nominated string) (string, error) {
-	if err := o.submit(ctx, pod, nominated); err != nil {
-		return "", err
+// place creates pods, each nominated to a node, and returns the nodes that kube-scheduler chooses; nothing where it finds none. More than one
+// pod is a gang, of which it may think of nodes for some and then start none: there what is bound counts.
+func (o *oracle) place(ctx context.Context, steps ...trial.Step) ([]string, error) {
+	for _, step := range steps {
+		if err := o.submit(ctx, step.Pod, step.Node); err != nil {
+			return nil, err
+		}
 	}
-	var node string
-	err := until(ctx, patience, func() (said bool) {
-		node, said = o.verdict(pod)
-		return said
-	})
+	nodes := make([]string, len(steps))
+	for i, step := range steps {
+		err := until(ctx, patience, func() (said bool) {
+			nodes[i], said = o.verdict(step.Pod)
+			if nodes[i] != "" && (trial.GangOf(step.Pod) != "" || takesDevices(step.Pod)) { // others with the claim must find it allocated
+				return o.bound(step.Pod)
+			}
+			return said
+		})
+		if err != nil {
+			return nil, fmt.Errorf("waiting for kube-scheduler to say something about pod %q: %w", step.Pod.Name, err)
+		}
+	}
+	for i, step := range steps {
+		if nodes[i] != "" {
+			continue
+		}
+		// So that it does not come back when something changes.
+		if err := o.client.CoreV1().Pods(step.Pod.Namespace).Delete(ctx, step.Pod.Name, metav1.DeleteOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+func takesDevices(pod *corev1.Pod) bool {
+	return len(pod.Spec.ResourceClaims) > 0 && !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
+}
+
+// bound says whether the store has the pod on a node.
+func (o *oracle) bound(pod *corev1.Pod) bool {
+	stored, err := o.tracker.Get(corev1.SchemeGroupVersion.WithResource("pods"), pod.Namespace, pod.Name)
 	if err != nil {
-		return "", fmt.Errorf("waiting for kube-scheduler to say something about pod %q: %w", pod.Name, err)
+		return false
 	}
-	if node == "" { // so that it does not come back when something changes
-		err = o.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	}
-	return node, err
+	return stored.(*corev1.Pod).Spec.NodeName != ""
 }
 
 // sees waits until kube-scheduler knows nodes, and how many pods are on all nodes.

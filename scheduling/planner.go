@@ -242,7 +242,7 @@ func (p *planner) erase(c, seat int, pods []*corev1.Pod) error {
 		return nil
 	}
 	for _, pod := range pods {
-		if err := p.engine.Snapshot().RemovePod(pod); err != nil {
+		if err := p.engine.Remove(pod); err != nil {
 			return fmt.Errorf("striking pod %q: %w", nameOf(pod), err)
 		}
 	}

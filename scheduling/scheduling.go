@@ -66,8 +66,8 @@ type Plan struct {
 	// that are there and where movable pods go.
 	LowerBound Price
 	Gap        float64 // Cost / LowerBound - 1: how much cheaper a plan could be at the very most; 0 where the bound is
-	// Verified says that the real plugins accepted each of these placements: in the last check, on a picture with all launches there; where
-	// pods have to be placed one by one (volumes, devices), when each was.
+	// Verified says that the real plugins accepted each of these placements in the last check: on a picture with all launches there, and where
+	// pods are placed before any machine comes, with none of them.
 	Verified bool
 	// Refused counts the placements that planning had counted on and that the last check refused, also of pods that then found another
 	// place. A number other than 0 is worth an alert: planning counts what the plugins would say.
@@ -148,7 +148,8 @@ func (p *problem) with(do func(*planner) error) error {
 	defer engine.RevertTo(depth)
 	mine := map[types.NamespacedName]bool{}
 	for _, class := range p.classes {
-		class.opaque = class.opaque || !engine.Usual(class.pods[0])
+		class.alien = !engine.Usual(class.pods[0])
+		class.opaque = class.opaque || class.alien
 		p.shadowed = p.shadowed || class.opaque
 		for _, pod := range class.pods {
 			mine[nameOf(pod)] = true

@@ -22,9 +22,8 @@ func (p *planner) stands(c, seat int) bool {
 	return fits
 }
 
-// mayFall says whether pods of the class may come to stand where they no longer should. The plugins were asked about each opaque pod when it was
-// placed, and what they have reserved for it cannot be given back alone.
-func (p *planner) mayFall(c int) bool { return !p.classes[c].opaque && p.book.MayFall(c) }
+// mayFall says whether pods of the class may come to stand where they no longer should.
+func (p *planner) mayFall(c int) bool { return !p.classes[c].alien && p.book.MayFall(c) }
 
 // comesFirst says whether what is placed now kube-scheduler places before any machine comes that is planned here: the node is there, or was
 // ordered earlier, and what machines change does not concern the pod. Where pods move, machines come before they leave their nodes.
@@ -33,7 +32,7 @@ func (p *planner) comesFirst() bool { return len(p.machines) == 0 && !p.moving }
 // allStand says whether every pod stands where it is, also those that are not there for good.
 func (p *planner) allStand() bool {
 	for c, class := range p.classes {
-		if !class.opaque && p.book.Related(c) && len(p.loose(c)) > 0 {
+		if !class.alien && p.book.Related(c) && len(p.loose(c)) > 0 {
 			return false
 		}
 	}
@@ -79,7 +78,7 @@ func (p *planner) loosen() (loosened bool, err error) {
 // stray returns pods that are near each other alone: each stands where it is, and yet kube-scheduler places none of them there once it has placed
 // others elsewhere that they are to be near too. All that are to be near anything are taken out and come back by turns, as far as there is one.
 func (p *planner) stray() []settlement {
-	near := lo.Map(p.classes, func(class *class, c int) bool { return !class.opaque && len(p.book.Near(c)) > 0 })
+	near := lo.Map(p.classes, func(class *class, c int) bool { return !class.alien && len(p.book.Near(c)) > 0 })
 	waiting := slices.DeleteFunc(p.placements(), func(s settlement) bool { return !near[s.class] || p.isSettledFirst(s) })
 	seat := func(s settlement) int { seat, _ := p.book.Seat(s.node); return seat }
 	for _, s := range waiting {

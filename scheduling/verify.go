@@ -105,16 +105,15 @@ func (p *planner) show() (accepted int, refused []settlement, err error) {
 	return accepted + alsoAccepted, append(refused, alsoRefused...), err
 }
 
-// stages parts the placements: those that come first and do not stand once the machines are there, and all others.
+// stages parts the placements: those that come first and do not stand once the machines are there, or of which nobody can foresee that, and all others.
 func (p *planner) stages() (before, after []settlement) {
 	for _, s := range p.placements() {
-		if s.first && p.mayFall(s.class) {
-			if seat, _ := p.book.Seat(s.node); !p.stands(s.class, seat) {
-				before = append(before, s)
-				continue
-			}
+		seat, _ := p.book.Seat(s.node)
+		if s.first && (p.classes[s.class].alien || (p.mayFall(s.class) && !p.stands(s.class, seat))) {
+			before = append(before, s)
+		} else {
+			after = append(after, s)
 		}
-		after = append(after, s)
 	}
 	return before, after
 }
@@ -128,8 +127,15 @@ func (p *planner) ask(placements []settlement) (accepted int, refused []settleme
 		byClass[s.class] = append(byClass[s.class], s)
 	}
 	for c, wanted := range byClass {
-		if p.classes[c].opaque || len(wanted) == 0 {
-			accepted += len(wanted) // the plugins were asked about each opaque pod when it was placed
+		if len(wanted) == 0 {
+			continue
+		}
+		if p.classes[c].opaque {
+			opaque, err := p.askOpaque(wanted)
+			if err != nil {
+				return 0, nil, err
+			}
+			accepted, refused = accepted+len(wanted)-len(opaque), append(refused, opaque...)
 			continue
 		}
 		query := p.engine.AskNarrow(wanted[0].pod, func(shape *snapshot.Shape) bool { return p.book.Minds(c, shape) })
@@ -170,12 +176,32 @@ func (p *planner) materialiseFirst() error {
 				return err
 			}
 		case !s.first && p.shadowed:
-			if err := snap.RemovePod(s.pod); err != nil {
+			if err := p.engine.Remove(s.pod); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// askOpaque asks about every pod by itself, its own volumes and devices given back for as long as the question lasts: even twins have not
+// got the same ones. Only of twins that have none, because it is their scheduler that nobody can foresee, one on each node is asked.
+func (p *planner) askOpaque(wanted []settlement) (refused []settlement, err error) {
+	asked := map[string]bool{}
+	for _, s := range wanted {
+		if asked[s.node] && !p.engine.Reserves(s.pod) {
+			continue
+		}
+		asked[s.node] = true
+		verdict, err := p.engine.FitsAgain(s.pod, s.node)
+		if err != nil {
+			return nil, err
+		}
+		if !verdict.Fits {
+			refused = append(refused, s)
+		}
+	}
+	return refused, nil
 }
 
 // materialise puts the machines and all placed pods into the picture.

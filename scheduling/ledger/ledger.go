@@ -63,7 +63,7 @@ func New(snap *snapshot.Snapshot, shapes, comers []*snapshot.Shape) *Ledger {
 	for _, namespace := range snap.Objects().Namespaces {
 		l.namespaces[namespace.Name] = namespace.Labels
 	}
-	l.extra = extraResources(shapes)
+	l.extra = extraResources(shapes, offeredByDevices(snap))
 	for _, shape := range shapes {
 		l.rules = append(l.rules, l.newRule(shape))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -75,11 +76,11 @@ func (r *rule) isNear(number int) bool {
 	return present || (r.alone && total == 0)
 }
 
-func extraResources(shapes []*snapshot.Shape) []corev1.ResourceName {
+func extraResources(shapes []*snapshot.Shape, uncounted map[corev1.ResourceName]bool) []corev1.ResourceName {
 	seen := map[corev1.ResourceName]bool{}
 	for _, shape := range shapes {
 		for name, amount := range shape.Resources().GetScalarResources() {
-			if amount > 0 {
+			if amount > 0 && !uncounted[name] {
 				seen[name] = true
 			}
 		}
@@ -90,6 +91,27 @@ func extraResources(shapes []*snapshot.Shape) []corev1.ResourceName {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// offeredByDevices returns the resources that devices are offered as and that no node itself has: a plugin deals the devices out, and whoever
+// counted what nodes have would find none.
+func offeredByDevices(snap *snapshot.Snapshot) map[corev1.ResourceName]bool {
+	offered := map[corev1.ResourceName]bool{}
+	for _, class := range snap.Objects().DeviceClasses {
+		offered[corev1.ResourceName(resourceapi.ResourceDeviceClassPrefix+class.Name)] = true
+		offered[corev1.ResourceName(ptr.Deref(class.Spec.ExtendedResourceName, ""))] = true
+	}
+	if len(offered) == 0 {
+		return nil
+	}
+	for _, info := range snap.Infos() {
+		for name, amount := range info.GetAllocatable().GetScalarResources() {
+			if amount > 0 {
+				delete(offered, name)
+			}
+		}
+	}
+	return offered
 }
 
 func (l *Ledger) newRule(shape *snapshot.Shape) *rule {

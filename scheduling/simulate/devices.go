@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	resourcehelper "k8s.io/component-helpers/resource"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/ptr"
@@ -26,8 +28,8 @@ type devices struct {
 	claims   map[types.NamespacedName]*resourceapi.ResourceClaim
 	classes  map[string]*resourceapi.DeviceClass
 	extended map[corev1.ResourceName]*resourceapi.DeviceClass
-	pending  map[types.UID]*resourceapi.ResourceClaim
-	sharers  map[types.UID]int
+	pending  map[types.UID]*resourceapi.ResourceClaim // allocated here
+	sharers  map[types.UID]int                        // pods placed here that have the claim
 }
 
 var (
@@ -49,15 +51,79 @@ func newDevices(snap *snapshot.Snapshot) *devices {
 		sharers:  map[types.UID]int{},
 	}
 	for _, claim := range objects.ResourceClaims {
-		d.claims[types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}] = claim
+		d.claims[types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}] = anonymous(claim)
 	}
 	for _, class := range objects.DeviceClasses {
 		d.classes[class.Name] = class
+		d.extended[corev1.ResourceName(resourceapi.ResourceDeviceClassPrefix+class.Name)] = class
 		if name := ptr.Deref(class.Spec.ExtendedResourceName, ""); name != "" {
 			d.extended[corev1.ResourceName(name)] = class
 		}
 	}
 	return d
+}
+
+// anonymous returns a claim that is reserved for as many as it was, and for nobody whom the plugin would have to take it from: to give back
+// what was placed here it would ask an API server.
+func anonymous(claim *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
+	if len(claim.Status.ReservedFor) == 0 {
+		return claim
+	}
+	claim = new(*claim)
+	claim.Status.ReservedFor = slices.Repeat([]resourceapi.ResourceClaimConsumerReference{{Resource: "pods", UID: "somebody"}}, len(claim.Status.ReservedFor))
+	return claim
+}
+
+// offered says whether the pod requests resources that devices may be offered as.
+func (d *devices) offered(pod *corev1.Pod) bool {
+	if len(d.extended) == 0 {
+		return false
+	}
+	for name := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{}) {
+		if d.extended[name] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// claimsOf returns the claims of the pod that exist.
+func (d *devices) claimsOf(pod *corev1.Pod) (claims []*resourceapi.ResourceClaim) {
+	for i := range pod.Spec.ResourceClaims {
+		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		if err != nil || name == nil {
+			continue
+		}
+		if claim, known := d.claims[types.NamespacedName{Namespace: pod.Namespace, Name: *name}]; known {
+			claims = append(claims, claim)
+		}
+	}
+	return claims
+}
+
+// share counts a pod among those that have its claims, or no more. What was allocated here is kept until the last of them goes, of whom but one
+// found it allocated.
+func (d *devices) share(pod *corev1.Pod, by int) {
+	for _, claim := range d.claimsOf(pod) {
+		d.sharers[claim.UID] += by
+	}
+}
+
+// allocated returns what was allocated here to the claims of a pod.
+func (d *devices) allocated(pod *corev1.Pod) (claims []*resourceapi.ResourceClaim) {
+	for _, claim := range d.claimsOf(pod) {
+		if pending, is := d.pending[claim.UID]; is {
+			claims = append(claims, pending)
+		}
+	}
+	return claims
+}
+
+// restore allocates what was allocated before.
+func (d *devices) restore(claims []*resourceapi.ResourceClaim) {
+	for _, claim := range claims {
+		d.pending[claim.UID] = claim
+	}
 }
 
 func (d *devices) ResourceClaims() fwk.ResourceClaimTracker     { return claimTracker{d} }
@@ -174,6 +240,11 @@ func (t claimTracker) GatherAllocatedState() (*structured.AllocatedState, error)
 	if err != nil {
 		return nil, err
 	}
+	for _, claim := range t.pending {
+		if ofExtended(claim) { // it is in no list
+			all = append(all, claim)
+		}
+	}
 	for _, claim := range all {
 		if claim.Status.Allocation == nil {
 			continue
@@ -195,12 +266,16 @@ func (t claimTracker) GatherAllocatedState() (*structured.AllocatedState, error)
 
 func (t claimTracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	key := types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
-	if known, found := t.claims[key]; !found || known.UID != uid {
+	if known, found := t.claims[key]; (!found || known.UID != uid) && !ofExtended(claim) {
 		return fmt.Errorf("allocating claim %q: it is not in the snapshot", key)
 	}
 	t.pending[uid] = claim
-	t.sharers[uid]++
 	return nil
+}
+
+// ofExtended says whether a claim is one that the plugin makes up for resources that devices are offered as.
+func ofExtended(claim *resourceapi.ResourceClaim) bool {
+	return claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true"
 }
 
 func (t claimTracker) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
@@ -211,14 +286,10 @@ func (t claimTracker) GetPendingAllocation(uid types.UID) *resourceapi.Allocatio
 }
 
 func (t claimTracker) MaybeRemoveClaimPendingAllocation(uid types.UID, forceRemove bool) bool {
-	if _, allocated := t.pending[uid]; !allocated {
-		return false
-	}
-	if t.sharers[uid]--; t.sharers[uid] > 0 && !forceRemove {
+	if _, allocated := t.pending[uid]; !allocated || (t.sharers[uid] > 0 && !forceRemove) {
 		return false
 	}
 	delete(t.pending, uid)
-	delete(t.sharers, uid)
 	return true
 }
 

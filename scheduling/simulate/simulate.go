@@ -15,7 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -65,14 +65,10 @@ type Engine struct {
 	stop       context.CancelFunc
 	arguments  map[string][]config.PluginConfig // by profile
 
-	reserved []reservation
-	marks    []int
-}
-
-// reservation is a placement whose volumes or devices are spoken for.
-type reservation struct {
-	query *Query
-	node  string
+	devices  *devices
+	reserved map[types.NamespacedName]reservation // by pod
+	bookings []booking
+	marks    []int // of bookings
 }
 
 // New makes an engine over a snapshot. It uses and changes that very snapshot.
@@ -88,10 +84,13 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 	}
 	registry[names.VolumeBinding] = once(registry[names.VolumeBinding])
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
-	engine := &Engine{snapshot: snap, ctx: ctx, stop: stop, arguments: map[string][]config.PluginConfig{}}
+	devices := newDevices(snap)
+	engine := &Engine{
+		snapshot: snap, ctx: ctx, stop: stop, arguments: map[string][]config.PluginConfig{},
+		devices: devices, reserved: map[types.NamespacedName]reservation{},
+	}
 	library := newLibrary()
 	fill(library, snap)
-	devices := newDevices(snap)
 	for i := range profiles {
 		fw, err := runtime.NewFramework(ctx, registry, &profiles[i],
 			runtime.WithInformerFactory(library),
@@ -109,19 +108,6 @@ func New(snap *snapshot.Snapshot, options Options) (*Engine, error) {
 		engine.arguments[fw.ProfileName()] = profiles[i].PluginConfig
 	}
 	return engine, nil
-}
-
-// once makes all profiles share one instance of a plugin. The plugin for volumes keeps in memory which ones are spoken for: with an
-// instance for each profile, two pods of different profiles would be promised the same one.
-func once(factory runtime.PluginFactory) runtime.PluginFactory {
-	var made fwk.Plugin
-	return func(ctx context.Context, args apiruntime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-		var err error
-		if made == nil {
-			made, err = factory(ctx, args, handle)
-		}
-		return made, err
-	}
 }
 
 // Close ends the engine's goroutines.
@@ -145,40 +131,6 @@ func (e *Engine) Place(pod *corev1.Pod, node string) (Verdict, error) {
 		return verdict, nil
 	}
 	return query.Place(node)
-}
-
-// Fork marks the present state of the snapshot and of what is reserved. Forks nest.
-func (e *Engine) Fork() {
-	e.snapshot.Fork()
-	e.marks = append(e.marks, len(e.reserved))
-}
-
-// Commit drops the newest mark and keeps the changes since it.
-func (e *Engine) Commit() {
-	e.snapshot.Commit()
-	e.marks = e.marks[:len(e.marks)-1]
-}
-
-// Revert takes back every change since the newest mark.
-func (e *Engine) Revert() {
-	e.snapshot.Revert()
-	mark := e.marks[len(e.marks)-1]
-	e.marks = e.marks[:len(e.marks)-1]
-	for at := len(e.reserved) - 1; at >= mark; at-- {
-		r := e.reserved[at]
-		r.query.framework.RunReservePluginsUnreserve(e.ctx, r.query.state, r.query.pod, r.node)
-	}
-	e.reserved = e.reserved[:mark]
-}
-
-// Depth returns how many forks are open.
-func (e *Engine) Depth() int { return len(e.marks) }
-
-// RevertTo takes back every fork beyond a depth.
-func (e *Engine) RevertTo(depth int) {
-	for len(e.marks) > depth {
-		e.Revert()
-	}
 }
 
 // Query is one pod asked about any number of nodes. What depends on the whole cluster is computed once, so a Query holds only until
@@ -280,14 +232,7 @@ func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
 	if err := info.RemovePod(logr.Discard(), pod.GetPod()); err != nil {
 		return Verdict{}, fmt.Errorf("asking about node %q without pod %q: %w", node, keyOf(twin), err)
 	}
-	if len(schedutil.GetHostPorts(pod.GetPod())) > 0 {
-		// The node keeps a set of ports: with one pod gone, a port that two of them took would look free.
-		for _, other := range info.GetPods() {
-			for _, port := range schedutil.GetHostPorts(other.GetPod()) {
-				info.GetUsedPorts().Add(port.HostIP, string(port.Protocol), port.HostPort)
-			}
-		}
-	}
+	keepPorts(info, pod.GetPod())
 	verdict := q.FitsOn(info)
 	info.AddPodInfo(pod)
 	if status := q.framework.RunPreFilterExtensionAddPod(e.ctx, q.state, q.pod, pod, info); !status.IsSuccess() {
@@ -296,35 +241,16 @@ func (q *Query) FitsInstead(twin *corev1.Pod, node string) (Verdict, error) {
 	return verdict, nil
 }
 
-// Place puts the pod on a node that Fits accepted. The verdict says no where the pod's volumes or devices cannot be had together.
-func (q *Query) Place(node string) (Verdict, error) {
-	e := q.engine
-	if Reserves(q.pod) {
-		status := q.framework.RunReservePluginsReserve(e.ctx, q.state, q.pod, node)
-		if !status.IsSuccess() {
-			q.framework.RunReservePluginsUnreserve(e.ctx, q.state, q.pod, node)
-			return verdictOf(status), nil
-		}
-		e.reserved = append(e.reserved, reservation{q, node})
+// keepPorts mends a node that a pod has left: it keeps a set of ports, so that one that another pod took as well would look free.
+func keepPorts(info fwk.NodeInfo, gone *corev1.Pod) {
+	if len(schedutil.GetHostPorts(gone)) == 0 {
+		return
 	}
-	if err := e.snapshot.AddPod(q.pod, node); err != nil {
-		return Verdict{}, err
-	}
-	return Verdict{Fits: true}, nil
-}
-
-// Reserves says whether placing the pod takes volumes or devices that are not counted on the node, and that only Revert gives back.
-// Without the reservation two planned pods could be promised the same PersistentVolume.
-func Reserves(pod *corev1.Pod) bool {
-	if len(pod.Spec.ResourceClaims) > 0 {
-		return true
-	}
-	for i := range pod.Spec.Volumes {
-		if pod.Spec.Volumes[i].PersistentVolumeClaim != nil || pod.Spec.Volumes[i].Ephemeral != nil {
-			return true
+	for _, other := range info.GetPods() {
+		for _, port := range schedutil.GetHostPorts(other.GetPod()) {
+			info.GetUsedPorts().Add(port.HostIP, string(port.Protocol), port.HostPort)
 		}
 	}
-	return false
 }
 
 func verdictOf(status *fwk.Status) Verdict {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -62,9 +63,15 @@ func (s *Trial) CourseOf(plan scheduling.Plan) (*Course, error) {
 	}
 	defer engine.Close()
 	var now, later []Step
+	waits := map[string]bool{} // gangs, for a new node
+	for _, p := range c.Plan.Placements {
+		if gang := GangOf(s.Pod(p.Pod.Name)); gang != "" && !cluster.Has(p.Node) {
+			waits[gang] = true
+		}
+	}
 	for _, p := range c.Plan.Placements {
 		step := Step{s.Pod(p.Pod.Name), p.Node}
-		if cluster.Has(p.Node) {
+		if cluster.Has(p.Node) && !waits[GangOf(step.Pod)] {
 			now = append(now, step)
 		} else {
 			later = append(later, step)
@@ -82,6 +89,14 @@ func (s *Trial) CourseOf(plan scheduling.Plan) (*Course, error) {
 	}
 	if c.Arrival, err = c.settle(engine, c.templates()); err != nil {
 		return nil, err
+	}
+	c.Before.ResourceSlices = slices.Clone(c.Before.ResourceSlices)
+	for _, node := range c.Arrival.Nodes { // what a driver will publish is no harm before there is such a node
+		if twin := cluster.Twin(node); twin != nil && slices.ContainsFunc(s.Objects.ResourceSlices, func(slice *resourceapi.ResourceSlice) bool {
+			return *slice.Spec.NodeName == twin.Name
+		}) {
+			c.Before.ResourceSlices = append(c.Before.ResourceSlices, devicesOf(node.Name))
+		}
 	}
 	c.Later, rest, err = sequence(engine, append(rest, later...)) // some want to be near a pod that is to come
 	for _, r := range rest {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -222,16 +223,22 @@ func (s *Trial) neighbour() {
 	}
 }
 
-// devices gives two of them to the first node.
+// devices gives two of them to the first node, which other machines of an offering will look like. They are also offered as a resource.
 func (s *Trial) devices() {
 	if len(s.Objects.DeviceClasses) > 0 {
 		return
 	}
-	s.Objects.DeviceClasses = append(s.Objects.DeviceClasses, build.MakeDeviceClass("gpu", "gpu.example.com"))
+	class := build.MakeDeviceClass("gpu", "gpu.example.com")
+	class.Spec.ExtendedResourceName = new("example.com/gpu")
+	s.Objects.DeviceClasses = append(s.Objects.DeviceClasses, class)
 	if len(s.Objects.Nodes) > 0 {
-		s.Objects.ResourceSlices = append(s.Objects.ResourceSlices,
-			build.MakeResourceSlice(s.Objects.Nodes[0].Name, "gpu.example.com", "gpu-0", "gpu-1"))
+		metav1.SetMetaDataLabel(&s.Objects.Nodes[0].ObjectMeta, corev1.LabelInstanceTypeStable, "Professional")
+		s.Objects.ResourceSlices = append(s.Objects.ResourceSlices, devicesOf(s.Objects.Nodes[0].Name))
 	}
+}
+
+func devicesOf(node string) *resourceapi.ResourceSlice {
+	return build.MakeResourceSlice(node, "gpu.example.com", "gpu-0", "gpu-1")
 }
 
 func (s *Trial) volume(v *build.PV) {
