@@ -67,7 +67,7 @@ func TestTheGapIsSmall(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := pack.Solve(c.problem, pack.Options{})
 			gap := float64(s.Cost)/float64(s.LowerBound) - 1
-			most := 0.025
+			most := 0.02
 			if len(c.problem.Limits) > 0 {
 				most = 0.05
 			}
