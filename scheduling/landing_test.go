@@ -127,11 +127,11 @@ type tally struct {
 	byKind                             map[string]int // of pods that were placed
 }
 
-func (t *tally) add(o tally) {
-	t.planned, t.onNew, t.launches, t.rejected = t.planned+o.planned, t.onNew+o.onNew, t.launches+o.launches, t.rejected+o.rejected
-	t.free, t.freeBound, t.freeLanded = t.free+o.free, t.freeBound+o.freeBound, t.freeLanded+o.freeLanded
+func (total *tally) add(o tally) {
+	total.planned, total.onNew, total.launches, total.rejected = total.planned+o.planned, total.onNew+o.onNew, total.launches+o.launches, total.rejected+o.rejected
+	total.free, total.freeBound, total.freeLanded = total.free+o.free, total.freeBound+o.freeBound, total.freeLanded+o.freeLanded
 	for kind, n := range o.byKind {
-		t.byKind[kind] += n
+		total.byKind[kind] += n
 	}
 }
 

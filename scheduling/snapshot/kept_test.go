@@ -35,7 +35,7 @@ func TestWhatIsMadeOfAListIsKeptUntilTheListIsAnother(t *testing.T) {
 	if other := ask("count"); other != 2 {
 		t.Error("another purpose got what was made for the first")
 	}
-	objects.PersistentVolumeClaims = append(claims[:1:1], build.MakePVC("b", "c").Obj())
+	objects.PersistentVolumeClaims = []*corev1.PersistentVolumeClaim{claims[0], build.MakePVC("b", "c").Obj()}
 	if changed := ask("index"); changed != 3 {
 		t.Error("it was kept for another list")
 	}
