@@ -75,7 +75,11 @@ func (l *level) size() (items int) {
 // their number is looked for with a part of the effort, and with more of it each time.
 func (l *level) follow() trial {
 	none := make([]int, len(l.sets))
-	next := l.machinesOf(l.estimate(l.unheeded))
+	rough := l.unheeded
+	if l.size() > itemsOfTrying {
+		rough.Together = nil // which zone they share hardly changes how many machines there are, and takes as long again to find out
+	}
+	next := l.machinesOf(l.estimate(rough))
 	if !l.shares(next) { // there are so many machines in any case that no host need get any
 		return trial{none, l.solve(none, l.effort())}
 	}
