@@ -6,6 +6,7 @@ package scheduling_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -180,5 +181,51 @@ func TestPlansBesideNodesAndTheirBound(t *testing.T) {
 	}
 	if float64(found) > 1.015*float64(best) {
 		t.Errorf("plans cost %.4f times the optimum", float64(found)/float64(best))
+	}
+}
+
+func TestBoundsBesideNodesAreCloseToPlans(t *testing.T) {
+	several := func(name, cpu, memory string, count int, change func(*build.Pod)) (pods []*corev1.Pod) {
+		for i := range count {
+			p := build.MakePod(fmt.Sprintf("%s-%d", name, i)).Label("app", name).CPU(cpu).Memory(memory)
+			change(p)
+			pods = append(pods, p.Obj())
+		}
+		return pods
+	}
+	plainly := func(*build.Pod) {}
+	for name, tc := range map[string]struct {
+		nodes []*corev1.Node
+		pods  [][]*corev1.Pod
+		most  float64 // gap
+	}{
+		"where there are too many ways to fill a node to look at each": {
+			nodes: []*corev1.Node{build.MakeNode("old").Allocatable("4", "8Gi", "110").Obj()},
+			pods: [][]*corev1.Pod{
+				several("a", "130m", "300Mi", 40, plainly), several("b", "310m", "200Mi", 30, plainly),
+				several("c", "470m", "900Mi", 20, plainly), several("d", "70m", "150Mi", 50, plainly),
+			},
+			most: 0.03,
+		},
+		"where a host counts for a spread that none of the pods may be on": {
+			nodes: []*corev1.Node{build.MakeNode("control-plane").Taint("control-plane", "true").Allocatable("4", "8Gi", "110").Obj()},
+			pods:  [][]*corev1.Pod{several("a", "100m", "100Mi", 6, func(p *build.Pod) { p.Spread(corev1.LabelHostname, "a") })},
+			most:  0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scenario{
+				groups: []scheduling.Group{{NodeGroup: build.MakeNodeGroup("general").Obj()}},
+				offerings: []scheduling.Offering{
+					build.MakeOffering("Two", 2, 4, 24).Obj(), build.MakeOffering("Four", 4, 8, 47).Obj(), build.MakeOffering("Eight", 8, 16, 93).Obj(),
+				},
+			}
+			s.objects.Nodes = tc.nodes
+			s.pods = slices.Concat(tc.pods...)
+			s.objects.Pods = s.pods
+			if plan := solve(t, s.input(t)); plan.LowerBound == 0 || plan.Gap > tc.most || len(plan.Rejections) > 0 {
+				t.Errorf("cost %s, bound %s, %d pods rejected", plan.Cost, plan.LowerBound, len(plan.Rejections))
+			}
+		})
 	}
 }

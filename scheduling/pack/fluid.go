@@ -60,6 +60,9 @@ func (in *instance) share(parts, values []float64) float64 {
 	rates := make([]float64, dims)
 	for k := range in.kinds {
 		kind := &in.kinds[k]
+		if kind.price <= 0 {
+			continue // there are few machines that cost nothing, and most pods need others
+		}
 		for r, part := range parts {
 			rates[r] = 0
 			if kind.free[r] > 0 {
@@ -77,7 +80,7 @@ func (in *instance) share(parts, values []float64) float64 {
 	sum := 0.0
 	for i, value := range values {
 		if math.IsInf(value, 1) {
-			values[i] = 0 // it fits nowhere
+			values[i] = 0 // it fits nowhere, or on what costs nothing alone
 			continue
 		}
 		sum += value * float64(in.items[i].count)

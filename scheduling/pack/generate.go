@@ -166,12 +166,15 @@ func (g *generator) penalties() []float64 {
 	least := make([]float64, len(g.in.items))
 	for k := range g.in.kinds {
 		for _, i := range g.in.kinds[k].fits {
-			if price := float64(g.in.kinds[k].price) / g.unit; least[i] == 0 || price < least[i] {
+			if price := float64(g.in.kinds[k].price) / g.unit; price > 0 && (least[i] == 0 || price < least[i]) {
 				least[i] = price
 			}
 		}
 	}
 	for i := range least {
+		if least[i] == 0 { // it fits on what costs nothing alone
+			least[i] = 1
+		}
 		least[i] = math.Max(2*least[i], factor*g.worth[i]/g.unit)
 	}
 	return least
