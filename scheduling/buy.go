@@ -19,7 +19,7 @@ func (p *planner) buy() (bool, error) {
 	if p.unplaced() == 0 {
 		return false, nil
 	}
-	if err := p.assess(p.desert, p.book); err != nil {
+	if err := p.assessEmpty(); err != nil {
 		return false, err
 	}
 	for {
@@ -49,6 +49,23 @@ func (p *planner) buy() (bool, error) {
 			return false, nil // a budget left room for none of the machines
 		}
 	}
+}
+
+// assessEmpty assesses as if nothing were planned: what is planned may be planned otherwise later, and bars nobody for good.
+func (p *planner) assessEmpty() error {
+	if p.assessed {
+		return nil
+	}
+	placed := p.placements()
+	change := func(do func(class, seat, pods int)) {
+		for _, s := range placed {
+			seat, _ := p.book.Seat(s.node)
+			do(s.class, seat, 1)
+		}
+	}
+	change(p.book.Erase)
+	defer change(p.book.Enter)
+	return p.assess(p.desert, p.book)
 }
 
 // want is a number of pods that a pattern wants on a machine.

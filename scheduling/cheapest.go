@@ -46,6 +46,7 @@ func (p *planner) cheapest() (Plan, error) {
 		return plan, err
 	}
 	if again := p.unpromised(); !slices.Equal(again, counts) {
+		p.promised = p.input.Promised // the advice binds nobody but the second plan
 		if m, err = p.beside(); err != nil {
 			return Plan{}, err
 		}

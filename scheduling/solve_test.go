@@ -32,6 +32,9 @@ func solve(t testing.TB, in scheduling.Input) scheduling.Plan {
 	if !plan.Verified || plan.Refused > 0 {
 		t.Errorf("verified %v, and the last check refused %d placements; want none, ever", plan.Verified, plan.Refused)
 	}
+	if plan.LowerBound > plan.Cost {
+		t.Errorf("the bound %s is above the cost %s", plan.LowerBound.Decimal(), plan.Cost.Decimal())
+	}
 	return plan
 }
 
