@@ -90,21 +90,31 @@ func (s *Snapshot) planCSINode(node *corev1.Node) *storagev1.CSINode {
 		return plan
 	}
 	for _, driver := range s.facts.objects.CSIDrivers {
-		entry := storagev1.CSINodeDriver{Name: driver.Name, NodeID: node.Name}
-		if driver.Name == s.vpsieDriver() {
-			entry.TopologyKeys = []string{vpsieTopologyLabel}
-			entry.Allocatable = &storagev1.VolumeNodeResources{Count: ptr.To[int32](vpsieVolumeLimit)}
+		if driver.Name != s.vpsieDriver() {
+			plan.Spec.Drivers = append(plan.Spec.Drivers, storagev1.CSINodeDriver{Name: driver.Name, NodeID: node.Name})
 		}
-		plan.Spec.Drivers = append(plan.Spec.Drivers, entry)
+	}
+	if name := s.vpsieDriver(); name != "" {
+		plan.Spec.Drivers = append(plan.Spec.Drivers, storagev1.CSINodeDriver{
+			Name: name, NodeID: node.Name, TopologyKeys: []string{vpsieTopologyLabel},
+			Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To[int32](vpsieVolumeLimit)},
+		})
 	}
 	return plan
 }
 
-// vpsieDriver returns the name under which VPSie's CSI driver is installed, or nothing.
+// vpsieDriver returns the name under which VPSie's CSI driver is installed, or nothing. Who plans from manifests may have left out the CSIDriver, which
+// nobody writes by hand: a StorageClass of it tells as much.
 func (s *Snapshot) vpsieDriver() string {
+	ours := func(name string) bool { return name == vpsieDriver || name == vpsieDriverFormerly }
 	for _, driver := range s.facts.objects.CSIDrivers {
-		if driver.Name == vpsieDriver || driver.Name == vpsieDriverFormerly {
+		if ours(driver.Name) {
 			return driver.Name
+		}
+	}
+	for _, class := range s.facts.objects.StorageClasses {
+		if ours(class.Provisioner) {
+			return class.Provisioner
 		}
 	}
 	return ""

@@ -65,7 +65,8 @@ func (s *Snapshot) follow(objects *Objects) error {
 func (s *Snapshot) followNodes(changes []roster.Change[*corev1.Node], before *Objects) (moved bool, err error) {
 	objects := s.facts.objects
 	if len(changes) == 0 && roster.Same(before.VirtualNodes, objects.VirtualNodes) &&
-		roster.Same(before.CSINodes, objects.CSINodes) && roster.Same(before.CSIDrivers, objects.CSIDrivers) {
+		roster.Same(before.CSINodes, objects.CSINodes) && roster.Same(before.CSIDrivers, objects.CSIDrivers) &&
+		roster.Same(before.StorageClasses, objects.StorageClasses) {
 		return false, nil
 	}
 	clear(s.csiPlan)

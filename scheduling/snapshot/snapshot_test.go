@@ -324,6 +324,23 @@ func TestVPSiesOwnDriverIsKnownBeforeAnyNodeIs(t *testing.T) {
 	}
 }
 
+func TestVPSiesOwnDriverIsKnownByItsStorageClass(t *testing.T) {
+	objects := snapshot.Objects{VirtualNodes: []*corev1.Node{build.MakeNode("v").Label(v1alpha1.DatacenterLabel, "dc-hel").Obj()}}
+	var series snapshot.Series
+	if _, err := series.Next(objects); err != nil {
+		t.Fatal(err)
+	}
+	objects.StorageClasses = []*storagev1.StorageClass{build.MakeStorageClass("fast", build.VPSieDriver).Obj()}
+	s, err := series.Next(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csi, known := s.CSINode("v")
+	if !known || len(csi.Spec.Drivers) != 1 || *csi.Spec.Drivers[0].Allocatable.Count != 7 || s.Nodes()[0].Labels["region"] != "dc-hel" {
+		t.Errorf("CSINode %v, labels %v; want a limit of 7 volumes and the region", csi, s.Nodes()[0].Labels)
+	}
+}
+
 func TestClonesOfOneStateShareWhatWasMadeOfIt(t *testing.T) {
 	made := 0
 	ask := func(s *snapshot.Snapshot) int {
