@@ -72,6 +72,9 @@ func (p *planner) packing(even evenness) (packing pack.Problem, loose bool) {
 	p.boundShares(&packing, places, p.strictest)
 	p.keepOffHosts(&packing, places)
 	loose = p.constrain(&packing, zones, even)
+	if !loose { // where hosts are counted, what each gets is taken off before packing sees it
+		p.boundVolumes(&packing, places, nil, fewest)
+	}
 	return packing, loose
 }
 

@@ -32,6 +32,7 @@ type problem struct {
 	moving     bool              // some pods run, on nodes that they are to leave
 	rejected   []Rejection       // of pods that nobody may plan for
 	workloads  []*workload       // of the classes, where some group bounds them
+	attached   attachments
 
 	statics  *statics
 	desert   *simulate.Engine // over a picture without nodes
@@ -92,6 +93,7 @@ func newProblem(in Input) (*problem, error) {
 		return nil, err
 	}
 	p.addWorkloads()
+	p.attached = p.newAttachments()
 	p.addPools()
 	return p, nil
 }

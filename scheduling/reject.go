@@ -96,7 +96,7 @@ func (p *planner) refusalsOfNodes(query *simulate.Query) string {
 			counts[verdict.String()]++
 		}
 	}
-	if nodes == 0 {
+	if nodes == 0 || len(counts) == 0 { // other pods that are planned may be all that speaks against a node
 		return ""
 	}
 	reasons := sortedKeys(counts)

@@ -31,8 +31,8 @@ DeviceClasses of devices. Without a NodeGroup everything in the catalogue may be
 Without -f, the cluster of the current kubeconfig is read. Nothing in it is changed.
 
 The plan is the autoscaler's own: kube-scheduler's plugins have accepted every placement, and
-no machines that hold the pods of the new ones cost less than the lower bound. Which pods fill
-the nodes that are there is decided before, and is not part of the bound. Nobody is preempted.
+no machines cost less than the lower bound beside which these pods have room, whatever of them
+the nodes that are there take. Nobody is preempted.
 
 Exit code 0: a plan was made, also if pods fit nowhere. 1: something failed. 2: a flag or a
 file is wrong.`
