@@ -27,7 +27,7 @@ func (p *problem) newAttachments() attachments {
 	if !slices.ContainsFunc(p.classes, func(class *class) bool { return class.opaque }) {
 		return all
 	}
-	users, d := p.claimUsers(), newDrivers(p.input.Cluster.Objects())
+	users, d := p.claimUsers(), newDrivers(p.input.Cluster)
 	for c, class := range p.classes {
 		for n, pod := range class.pods {
 			own := d.own(pod, users)
@@ -66,10 +66,13 @@ type drivers struct {
 	claims  map[types.NamespacedName]*corev1.PersistentVolumeClaim
 	volumes map[string]*corev1.PersistentVolume
 	classes map[string]*storagev1.StorageClass
+	used    func(claim string) bool // by a pod that runs
 }
 
-func newDrivers(objects *snapshot.Objects) *drivers {
+func newDrivers(cluster *snapshot.Snapshot) *drivers {
+	objects := cluster.Objects()
 	return &drivers{
+		used: cluster.StorageInfos().IsPVCUsedByPods,
 		claims: lo.KeyBy(objects.PersistentVolumeClaims, func(claim *corev1.PersistentVolumeClaim) types.NamespacedName {
 			return types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
 		}),
@@ -88,7 +91,7 @@ func (d *drivers) own(pod *corev1.Pod, users map[types.NamespacedName]int) map[s
 			driver = d.provisioner(ptr.Deref(source.Ephemeral.VolumeClaimTemplate.Spec.StorageClassName, ""))
 		case source.PersistentVolumeClaim != nil:
 			name := types.NamespacedName{Namespace: pod.Namespace, Name: source.PersistentVolumeClaim.ClaimName}
-			if users[name] == 1 {
+			if users[name] == 1 && !d.used(name.String()) {
 				driver = d.of(d.claims[name])
 			}
 		}
