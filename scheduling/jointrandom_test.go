@@ -9,12 +9,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/klog/v2"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/scheduling"
@@ -262,7 +260,6 @@ func (b *bins) place(pod int, cost scheduling.Price) {
 // TestKubeSchedulerBindsWhatIsMoved takes the nodes away that plans remove, lets the pods that move wait, and has the real scheduler place them
 // and the pending ones where they are planned.
 func TestKubeSchedulerBindsWhatIsMoved(t *testing.T) {
-	klog.SetLogger(logr.Discard())
 	moved := 0
 	for seed := range uint64(series.Length(40)) {
 		s, optional := randomRack(t, 2000+seed)

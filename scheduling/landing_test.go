@@ -16,12 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	featuregatetesting "k8s.io/component-base/featuregate/testing"
-	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/features"
 
 	"github.com/vpsieinc/vpsie-k8s-autoscaler/apis/v1alpha1"
@@ -81,7 +79,6 @@ func followAll(t *testing.T, scenarios int, made func(seed uint64) *trial.Trial)
 		next  = make(chan uint64)
 		done  sync.WaitGroup
 	)
-	klog.SetLogger(logr.Discard()) // where kube-scheduler complains that it is stopped while it waits for volumes
 	for range oracles {
 		done.Go(func() {
 			for seed := range next {

@@ -55,6 +55,7 @@ type oracle struct {
 // TestMain lets kube-scheduler make its metrics, which are variables of a package, before anything reads them: here a whole scheduler runs
 // beside engines, and each would make them anew.
 func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard()) // where kube-scheduler complains that it is stopped while it waits for volumes; before its goroutines read it
 	metrics.Register()
 	empty, err := snapshot.New(snapshot.Objects{})
 	if err == nil {
